@@ -109,6 +109,10 @@ notices: venv ## make THIRD-PARTY-NOTICES.md from the runtime lock and the metad
 release: venv ## make wheel, sdist, the changes of this version and their hashes in dist/; nothing is uploaded
 	@$(BIN)/python scripts/release.py dist
 
+.PHONY: deb
+deb: venv ## make the Debian package in dist/ (on Debian 12, with debhelper)
+	@$(BIN)/python -m scripts.debian_package dist
+
 .PHONY: hooks
 hooks: venv ## run lint, format, types, layers and tidy before each commit in this clone (needs no net)
 	@$(BIN)/pre-commit install

@@ -95,6 +95,28 @@ def test_no_file_tells_of_the_machine_it_was_written_on() -> None:
     assert found == {}
 
 
+def test_the_readme_says_where_its_commands_are() -> None:
+    """In each block, before a command that only the virtual environment has, what finds it."""
+    search = 'export PATH="$PWD/.venv/bin:$PATH"'
+    blocks = [
+        block
+        for block in re.findall(r"```console\n(.*?)```", text_of(ROOT / "README.md"), re.DOTALL)
+        if re.search(r"^(openstack|abaca) ", block, re.MULTILINE)
+    ]
+    assert blocks
+    for block in blocks:
+        assert search in re.split(r"^(?:openstack|abaca) ", block, flags=re.MULTILINE)[0]
+        found = subprocess.run(
+            ["bash", "-c", f"{search}; command -v abaca openstack"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert found.stdout.split() == [
+            str(ROOT / ".venv" / "bin" / name) for name in ("abaca", "openstack")
+        ]
+
+
 def test_locks_hold_hashes_and_no_address() -> None:
     for lock in (ROOT / "requirements").glob("*.lock"):
         text = text_of(lock)

@@ -112,6 +112,7 @@ def _state_steps(conf: cfg.ConfigOpts) -> Iterator[Step]:
         *(top / form.format(name) for name in names for form in ("{}", ".{}.lock", ".{}.new")),
         top / POOLS,
         top / "serve.lock",
+        state_dir.restoring(conf),
         *sorted(worker.glob("*.lock")),
         *(worker / f"{name}.json" for name in [*(conf.enabled_share_backends or []), "fake"]),
     ]

@@ -74,7 +74,7 @@ chain newcomer {{
 chain leaving {{
     type filter hook output priority filter; policy drop;
     oif lo accept
-    meta l4proto {{ icmp, ipv6-icmp }} accept
+    meta l4proto {{ 1, 58 }} accept  # ICMP; a bare Debian has no file of protocols' names
     meta l4proto tcp tcp flags & (syn|ack) != syn accept
     meta skgid {caller} ip daddr . tcp dport @called_ipv4 accept
     meta skgid {caller} ip6 daddr . tcp dport @called_ipv6 accept

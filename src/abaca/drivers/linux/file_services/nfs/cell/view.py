@@ -102,9 +102,9 @@ def _make_devices(folder: Path) -> None:
 
 
 def _overlay(root: Path, path: str) -> None:
-    """A folder or a file of the host's, read-only, in a file system that opens nothing by
-    handle."""
-    if not os.path.exists(path):
+    """A folder or a file of the host's, read-only, in a file system that opens nothing by handle.
+    Nothing happens for what is not there, and for what a folder shows that came before."""
+    if not os.path.exists(path) or _below(root, path).exists():
         return
     source = os.path.realpath(path)  # a link would lead out of the overlay
     folder = source if os.path.isdir(source) else os.path.dirname(source)
