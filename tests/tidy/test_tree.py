@@ -199,6 +199,12 @@ def test_what_is_slow_says_why() -> None:
     assert [name(path) for path in modules(TESTS) if without.search(path.read_text())] == []
 
 
+def test_python_never_looks_into_the_current_directory() -> None:
+    """Root may start Abaca in a folder of somebody else's: `-P` keeps what lies there out."""
+    bare = re.compile(r"sys\.executable,\s*(?!\"-P\")")
+    assert [name(path) for path in modules(SOURCE) if bare.search(path.read_text())] == []
+
+
 def test_only_workflow_knows_the_engine() -> None:
     users = [
         path
