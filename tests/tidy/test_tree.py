@@ -201,7 +201,7 @@ def test_what_is_slow_says_why() -> None:
 
 def test_python_never_looks_into_the_current_directory() -> None:
     """Root may start Abaca in a folder of somebody else's: `-P` keeps what lies there out."""
-    bare = re.compile(r"sys\.executable,\s*(?!\"-P\")")
+    bare = re.compile(r'sys\.executable,\s*"(?!-P")')
     assert [name(path) for path in modules(SOURCE) if bare.search(path.read_text())] == []
 
 
