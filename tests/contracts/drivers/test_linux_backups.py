@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -259,6 +260,42 @@ def test_restic_sees_one_share_and_its_backups_only(scene: Scene) -> None:
     assert working(backup) == []
     scene.driver.delete_backup(backup)
     assert left(scene) == []
+
+
+IN_A_CELL = """
+import json, sys
+from abaca.drivers.linux.backups import cell
+program, argv, view = json.loads(sys.argv[1])
+cell.become(program, argv, {}, cell.View(*view))
+"""
+MAKE_A_SUBVOLUME = """
+import fcntl, os, struct
+open("/share/file", "w").close()
+made = bytearray(struct.pack("q", 0) + b"more".ljust(4088, b"\\0"))
+try:
+    fcntl.ioctl(os.open("/share", os.O_RDONLY), 0x5000940E, made)
+except PermissionError:
+    print("refused")
+"""
+
+
+def test_restic_taken_over_makes_no_subvolumes(backup_driver: LinuxDriver, tmp_path: Path) -> None:
+    """Which would have no limit, and keep the share from being deleted."""
+    pool, name = backup_driver.pool, "restore-probe"
+    pool.create(name, 1)
+    for folder in ("root", "repository"):
+        (tmp_path / folder).mkdir()
+    view = (str(tmp_path / "root"), str(tmp_path / "repository"), *pool.place(name), True)
+    program = "/usr/bin/python3"
+    argv = [program, "-c", MAKE_A_SUBVOLUME]
+    given = json.dumps([os.path.realpath(program), argv, view])
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_CELL, given], capture_output=True, text=True, check=False
+    )
+    try:
+        assert (done.stdout, done.stderr) == ("refused\n", "")
+    finally:
+        pool.delete(name)
 
 
 @pytest.mark.parametrize("who", ["restic", "work"])

@@ -1,5 +1,5 @@
 """What restic sees and may do: the data of one share, one repository, itself and its libraries; no
-network, no other processes, no devices, and few capabilities.
+network, no other processes, no devices, no subvolumes, and few capabilities.
 
 The names and contents in a share are its tenants'. Whatever they would make restic do, it can do
 to this share and to its backups only.
@@ -64,6 +64,7 @@ def become(program: str, argv: list[str], environment: Mapping[str, str], view: 
     privileges.limit(LIMITS.items())
     privileges.give_up(WRITING if view.is_written else READING)
     privileges.demand_token()  # which restic does not have: it opens nothing by handle
+    privileges.refuse_ioctl()
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, what="end with the parent")
     os.execve(program, argv, {"LC_ALL": "C", "HOME": "/", **environment})
 

@@ -42,11 +42,12 @@ class Architecture(NamedTuple):
     audit: int
     open_by_handle_at: int
     pivot_root: int
+    ioctl: int
 
 
 ARCHITECTURES = {
-    "x86_64": Architecture(0xC000003E, 304, 155),
-    "aarch64": Architecture(0xC00000B7, 265, 41),
+    "x86_64": Architecture(0xC000003E, 304, 155, 16),
+    "aarch64": Architecture(0xC00000B7, 265, 41, 29),
 }
 
 
@@ -83,15 +84,32 @@ def demand_token() -> None:
     """From now on this process opens files by handle only with the token, which only the library
     adds."""
     here = architecture()
+    _refuse(
+        _word(_IF_EQUAL, here.open_by_handle_at, 0, 3),
+        _word(_LOAD, _ARGUMENTS_AT + 8 * 2 + 4),
+        _word(_IF_EQUAL, TOKEN, 1, 0),
+        _word(_ANSWER, _REFUSE),
+    )
+
+
+def refuse_ioctl() -> None:
+    """From now on this process has of file systems only what all of them have: it makes no
+    subvolumes, for example."""
+    _refuse(_word(_IF_EQUAL, architecture().ioctl, 0, 1), _word(_ANSWER, _REFUSE))
+
+
+def _refuse(*of_number: bytes) -> None:
+    """Set a filter that allows what these words, which find the number of the call, do not
+    refuse."""
     program = [
         *(
             _word(_LOAD, _ARCHITECTURE_AT),
-            _word(_IF_EQUAL, here.audit, 1, 0),
+            _word(_IF_EQUAL, architecture().audit, 1, 0),
             _word(_ANSWER, _KILL),
         ),
         *(_word(_LOAD, _NUMBER_AT), _word(_IF_AT_LEAST, _X32_CALLS, 0, 1), _word(_ANSWER, _REFUSE)),
-        *(_word(_IF_EQUAL, here.open_by_handle_at, 0, 3), _word(_LOAD, _ARGUMENTS_AT + 8 * 2 + 4)),
-        *(_word(_IF_EQUAL, TOKEN, 1, 0), _word(_ANSWER, _REFUSE), _word(_ANSWER, _ALLOW)),
+        *of_number,
+        _word(_ANSWER, _ALLOW),
     ]
     code = ctypes.create_string_buffer(b"".join(program))
     filter_ = struct.pack("HxxxxxxQ", len(program), ctypes.addressof(code))
