@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
-from abaca.drivers.linux import processes
+from abaca.drivers.linux import control_groups, inventory, namespaces, processes
 from abaca.drivers.linux.file_services.nfs.cell import confinement
 from tests.stack import wait_for
 
@@ -103,3 +104,46 @@ def test_a_process_may_call_itself_whatever_it_likes() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def take_away(installation: str, state_dir: Path) -> None:
+    for step in inventory.serving_steps(installation, state_dir):
+        step.remove()
+
+
+def test_a_server_that_names_itself_otherwise_ends_with_its_installation(tmp_path: Path) -> None:
+    installation = f"t{uuid.uuid4().hex[:8]}"
+    network = namespaces.path_of(f"{installation}.server")
+    namespaces.ensure(network.name, {})
+    cell = ["unshare", "--pid", "--fork", "sleep", "600"]
+    with subprocess.Popen(["nsenter", f"--net={network}", *cell]) as server:
+        try:
+            wait_for(lambda: processes.in_cells(network))
+            assert inventory.leftovers(installation, tmp_path)["processes"]
+            take_away(installation, tmp_path)
+            assert server.wait(60) != 0
+        finally:
+            server.kill()
+            processes.end(processes.in_cells(network), 0)
+            namespaces.remove(network.name)
+
+
+def test_a_process_ends_with_the_control_group_of_its_installation(tmp_path: Path) -> None:
+    installation, other = f"t{uuid.uuid4().hex[:8]}", f"t{uuid.uuid4().hex[:8]}"
+    limits = {control_groups.MEMORY: 1 << 28, control_groups.TASKS: 10}
+    with subprocess.Popen(["sleep", "600"]) as ours, subprocess.Popen(["sleep", "600"]) as theirs:
+        try:
+            for name, process in ((installation, ours), (other, theirs)):
+                joined = control_groups.ensure(f"{name}.copy-one", limits)
+                if not joined:
+                    pytest.skip("this machine has no control groups that may be written")
+                for file in joined:
+                    Path(file).write_text(str(process.pid))
+            take_away(installation, tmp_path)
+            assert ours.wait(60) == -signal.SIGKILL and theirs.poll() is None
+            assert f"{installation}.copy-one" not in control_groups.names()
+        finally:
+            for name, process in ((installation, ours), (other, theirs)):
+                process.kill()
+                control_groups.kill(f"{name}.copy-one")
+                control_groups.remove(f"{name}.copy-one")

@@ -211,9 +211,12 @@ def _namespaces(prefix: str) -> list[str]:
         for _, owner in _links(prefix)
         if owner.startswith(OWNER_PREFIX)
     ]
-    own = [name for name in namespaces.names() if name.startswith(f"{prefix}.")]
     bridges = [prefix] if prefix in namespaces.names() else []
-    return sorted({*own, *clients}) + bridges
+    return sorted({*_of_servers(prefix), *clients}) + bridges
+
+
+def _of_servers(prefix: str) -> list[str]:
+    return [name for name in namespaces.names() if name.startswith(f"{prefix}.")]
 
 
 def _filters(prefix: str) -> list[str]:
@@ -257,7 +260,11 @@ def _detach_loop_devices(folders: Sequence[Path]) -> None:
 
 
 def _processes(prefix: str) -> list[int]:
-    return processes.find_below(run_path(prefix), PROGRAMS)
+    """By their arguments, and by their cells: a server that was taken over may have changed the
+    former."""
+    named = processes.find_below(run_path(prefix), PROGRAMS)
+    in_cells = processes.in_cells(*map(namespaces.path_of, _of_servers(prefix)))
+    return sorted({*named, *in_cells})
 
 
 def _control_groups(prefix: str) -> list[str]:
@@ -265,7 +272,9 @@ def _control_groups(prefix: str) -> list[str]:
 
 
 def _remove_control_groups(prefix: str) -> None:
+    """And what is left in them, as whatever name."""
     for name in _control_groups(prefix):
+        control_groups.kill(name)
         control_groups.remove(name)
 
 

@@ -53,17 +53,18 @@ def by_pid_file(pid_file: Path, program: str) -> int | None:
     return pid if _program(arguments) == program and bytes(pid_file) in arguments else None
 
 
-def in_cells(network: Path) -> list[int]:
-    """Processes in this network namespace, a name file, that are in another process namespace than
+def in_cells(*networks: Path) -> list[int]:
+    """Processes in these network namespaces, name files, that are in another process namespace than
     the caller. Reads all of /proc."""
-    own = _namespace(os.getpid(), "pid")
-    try:
-        inside = os.stat(network)
-    except FileNotFoundError:
+    own, places = _namespace(os.getpid(), "pid"), set()
+    for network in networks:
+        with suppress(FileNotFoundError):
+            inside = os.stat(network)
+            places.add((inside.st_dev, inside.st_ino))
+    if not places:
         return []
-    place = (inside.st_dev, inside.st_ino)
     return [
-        pid for pid in _all() if _namespace(pid, "net") == place and _namespace(pid, "pid") != own
+        pid for pid in _all() if _namespace(pid, "net") in places and _namespace(pid, "pid") != own
     ]
 
 
