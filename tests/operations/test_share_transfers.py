@@ -47,7 +47,7 @@ OTHER = Caller(user_id="other", project_id="another-project", roles=("member",),
 THIRD = Caller(user_id="third", project_id="a-third", roles=("member",), is_admin=False)
 COUNTED = (
     *("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes"),
-    *("backups", "backup_gigabytes"),
+    *("backups", "backup_gigabytes", "share_groups", "share_group_snapshots"),
 )
 LIMITS = dict.fromkeys(COUNTED, 50)
 ROUNDS = 8
