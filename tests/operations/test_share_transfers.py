@@ -10,21 +10,23 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import begin
+from abaca.db.session import begin, is_sqlite, read
 from abaca.domain.shares import (
     access_rules,
     resource_locks,
     share_instances,
     share_management,
+    share_metadata,
     shares,
     soft_deletion,
 )
 from abaca.domain.snapshots import snapshot_access, snapshots
 from abaca.domain.transfers import share_transfers
 from abaca.domain.transfers.share_transfers import Offer
-from abaca.errors import CallerError, Forbidden, Invalid
+from abaca.errors import CallerError, Forbidden, Invalid, Missing
 from abaca.values import Caller
 from tests.operations.conftest import Install
 from tests.operations.invariants import broken
@@ -273,6 +275,50 @@ def test_a_snapshot_is_deleted_while_its_share_is_taken(stack: Stack) -> None:
             assert accepted(stack, made)
         assert project_of(stack, id_) == OTHER.project_id
         assert broken(stack.engine, LIMITS) == []
+
+
+Asked = Callable[[Stack, str], Any]
+ASKED: dict[str, Asked] = {
+    "access": lambda stack, share_id: allow(stack, share_id, "10.6.6.6"),
+    "a lock": lambda stack, share_id: stack.do(lock_against_deletion, share_id),
+    "a snapshot": lambda stack, share_id: stack.snapshot(share_id),
+    "its deletion": lambda stack, share_id: stack.do(shares.delete, MEMBER, share_id),
+    "its schedule": lambda stack, share_id: stack.do(
+        share_metadata.change, MEMBER, share_id, lambda _: {"snapshot_schedule": "hourly:1"}
+    ),
+    "it to be public": lambda stack, share_id: stack.do(
+        shares.update, MEMBER, share_id, {"is_public": True}
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_who_has_waited_for_a_share_that_is_taken_gets_nothing(stack: Stack, asked: str) -> None:
+    """The donor's request has found its share, and goes on once that is another project's."""
+    id_ = made_share(stack)
+    made = offer(stack, id_)
+    with ThreadPoolExecutor(1) as pool:
+        with begin(stack.engine) as conn:
+            assert share_transfers.accept(
+                conn, OTHER, made.id, made.auth_key, clear_access_rules=True, quota_defaults=None
+            )
+            answer = pool.submit(ASKED[asked], stack, id_)
+            wait_for(lambda: is_waited_for(stack, conn))
+        with pytest.raises(Missing):
+            answer.result(60)
+    found = share(stack, id_)
+    assert (found["project_id"], found["is_public"]) == (OTHER.project_id, False)
+    assert (found["status"], broken(stack.engine, LIMITS)) == ("available", [])
+
+
+def is_waited_for(stack: Stack, conn: Connection) -> bool:
+    """Whether somebody waits for this transaction. On SQLite the others have not begun."""
+    if is_sqlite(conn):
+        return True
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE :pid = ANY(pg_blocking_pids(pid))"
+    pid = conn.scalar(sa.text("SELECT pg_backend_pid()"))
+    with read(stack.engine) as reader:
+        return bool(reader.scalar(sa.text(blocked), {"pid": pid}))
 
 
 def spoken(answer: Any) -> str:

@@ -136,15 +136,17 @@ def update(
     conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """Change display_name, display_description, is_public."""
-    require_not_soft_deleted(require_own(conn, caller, share_id))
+    share = require_own(conn, caller, share_id)
+    require_not_soft_deleted(share)
     allowed = {
         name: changes[name]
         for name in ("display_name", "display_description", "is_public")
         if name in changes
     }
-    conn.execute(
-        sa.update(shares).where(shares.c.id == share_id).values(updated_at=utcnow(), **allowed)
-    )
+    still = (shares.c.id == share_id) & (shares.c.project_id == share.project_id)
+    changed = conn.execute(sa.update(shares).where(still).values(updated_at=utcnow(), **allowed))
+    if not changed.rowcount:  # it went, or was handed over, while its row was waited for
+        raise Missing(f"Share {share_id} could not be found.")
     return get(conn, caller, share_id)
 
 
@@ -350,8 +352,8 @@ def lock_instances(conn: Connection, caller: Caller, share_id: str) -> Sequence[
         )
         .with_for_update()
     ).all()
-    if not locked:
-        raise Missing(f"Share {share_id} could not be found.")
+    # it may have gone, or been handed over, while its row was waited for
+    _require_owner(caller, share_id, locked[0] if locked else None)
     return locked
 
 
@@ -441,6 +443,11 @@ def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
         shares.c[name] for name in ("id", "project_id", "is_public", "scheduled_to_be_deleted_at")
     ]
     share = conn.execute(sa.select(*columns).where(shares.c.id == share_id)).one_or_none()
+    return _require_owner(caller, share_id, share)
+
+
+def _require_owner(caller: Caller, share_id: str, share: sa.Row[Any] | None) -> sa.Row[Any]:
+    """The row of a share, if the caller owns it; raises as `require_own`."""
     if share is not None and (caller.is_admin or share.project_id == caller.project_id):
         return share
     if share is not None and share.is_public:

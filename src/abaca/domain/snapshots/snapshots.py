@@ -177,13 +177,16 @@ def update(
     conn: Connection, caller: Caller, snapshot_id: str, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """Change display_name, display_description."""
-    get(conn, caller, snapshot_id)
+    found = get(conn, caller, snapshot_id)
     allowed = {
         name: changes[name] for name in ("display_name", "display_description") if name in changes
     }
     conn.execute(
         sa.update(share_snapshots)
-        .where(share_snapshots.c.id == snapshot_id)
+        .where(
+            share_snapshots.c.id == snapshot_id,
+            share_snapshots.c.project_id == found["project_id"],  # not handed over meanwhile
+        )
         .values(updated_at=utcnow(), **allowed)
     )
     return get(conn, caller, snapshot_id)
@@ -197,9 +200,9 @@ def change_metadata(
 ) -> dict[str, str]:
     """Replace the metadata of a snapshot by the result of `change`, with its row locked; returns
     the new metadata."""
-    get(conn, caller, snapshot_id)
+    found = get(conn, caller, snapshot_id)
     snapshot = lock_row(conn, share_snapshots, snapshot_id)
-    if snapshot is None:
+    if snapshot is None or snapshot.project_id != found["project_id"]:  # handed over meanwhile
         raise _missing(snapshot_id)
     metadata = _with_fixed(change(snapshot.metadata), snapshot.metadata)
     conn.execute(
