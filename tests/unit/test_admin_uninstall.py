@@ -64,6 +64,16 @@ def test_what_others_have_put_there_stays_and_no_link_is_followed(folder: Path) 
     assert files(folder) == {"abaca.conf", "precious", "precious/file", "state", "state/notes"}
 
 
+def test_the_key_of_backups_stays_and_that_is_said(folder: Path) -> None:
+    """Backups are elsewhere, and nobody reads them without it."""
+    key = folder / "state" / "worker" / "backup.key"
+    key.write_text("00" * 32)
+    done = call(folder, "--data", "--state", "--yes")
+    assert done.exit_code == 0, done.output
+    assert f"but {key}: " in done.output.splitlines()[-1]
+    assert files(folder) == {"abaca.conf", "state", "state/worker", "state/worker/backup.key"}
+
+
 def test_without_a_terminal_and_yes_nothing_happens(folder: Path) -> None:
     before = files(folder)
     refused = call(folder, "--data", "--state")

@@ -24,7 +24,7 @@ from abaca.admin.settings import Settings
 from abaca.drivers.linux import inventory
 from abaca.drivers.linux.file_services.nfs.cell import library
 from abaca.drivers.linux.inventory import Step
-from abaca.drivers.linux.layout import RUN_ROOT
+from abaca.drivers.linux.layout import BACKUP_KEY, RUN_ROOT
 from abaca.drivers.linux.programs import remove_tree
 from abaca.errors import Conflict
 
@@ -192,7 +192,9 @@ def _finish(
         }
         click.echo(msgspec.json.encode(told))
     elif not rest:
-        click.echo("Nothing is left.")
+        kept = _there(*{place.state_dir / BACKUP_KEY for place in installed.places(conf)})
+        but = f" but {', '.join(kept)}: without it nobody reads backups of shares" if kept else ""
+        click.echo(logs.escaped(f"Nothing is left{but}."))
     elif removed:
         click.echo(logs.escaped(f"Left: {', '.join(rest)}. Run it again."), err=True)
     if rest and removed:
@@ -216,13 +218,13 @@ def _unlink(files: Sequence[Path]) -> None:
 
 
 def _empty(*folders: Path) -> list[str]:
-    """Those of them that hold nothing but each other: with something of others in it a folder
-    stays."""
-    return [
-        str(folder)
-        for folder in folders
-        if folder.is_dir() and not {*folder.iterdir()} - {*folders}
-    ]
+    """Those of them that hold nothing but those before them that go: with something of others in it
+    a folder stays."""
+    going: list[Path] = []
+    for folder in folders:
+        if folder.is_dir() and not {*folder.iterdir()} - {*going}:
+            going.append(folder)
+    return [str(folder) for folder in going]
 
 
 def _remove_folders(*folders: Path) -> None:

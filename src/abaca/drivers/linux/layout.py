@@ -25,6 +25,8 @@ stand."""
 OF_BACKUPS = ("backup-", "restore-")
 """Subvolumes whose names begin so are no shares either: the data of one instant that a backup is
 made of, and data that a backup is restored to before it takes the place of a share's."""
+BACKUP_KEY = "backup.key"
+"""The file that the passwords of the backups of all back ends of a worker follow from."""
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -52,7 +54,7 @@ class Layout:
         self.state = state_dir / safe_id(backend_name)
         self.run = run_path(namespace)
         self.backup_jobs = self.run / "backups"
-        self.backup_key = state_dir / "backup.key"  # of all back ends of a worker
+        self.backup_key = state_dir / BACKUP_KEY
 
     @property
     def servers(self) -> Path:
