@@ -39,7 +39,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def purge(place: Path) -> None:
+def purge(place: Path, left: tuple[str, ...] = ()) -> str:
+    """What it says."""
     done = subprocess.run(
         ["unshare", "--mount", "--pid", "--fork", "sh", "-euc", PURGE],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PLACE": str(place)},
@@ -47,7 +48,8 @@ def purge(place: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for folder in ("etc/abaca", "var/log/abaca", "var/lib/abaca"):
-        assert not (place / folder).exists(), folder
+        assert (place / folder).exists() == (folder in left), folder
+    return done.stderr
 
 
 def test_alone_it_leaves_nothing(place: Path) -> None:
@@ -72,3 +74,17 @@ def test_a_person_of_that_name_stays(place: Path) -> None:
     purge(place)
     assert "/srv/person" in passwd.read_text()
     assert "abaca" in (place / "etc/group").read_text()
+
+
+def test_the_key_of_backups_stays_and_that_is_said(place: Path) -> None:
+    """Backups are elsewhere, and nobody reads them without it."""
+    state, outside = place / "var/lib/abaca", place / "outside"
+    (state / "worker/backup.key").write_text("00" * 32)
+    (state / "db/deep").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "file").touch()
+    (state / "db/link").symlink_to("/outside")
+    assert "/var/lib/abaca/worker/backup.key" in purge(place, left=("var/lib/abaca",))
+    assert (state / "worker/backup.key").read_text() == "00" * 32
+    assert sorted(path.name for path in state.rglob("*")) == ["backup.key", "worker"]
+    assert (outside / "file").exists()
