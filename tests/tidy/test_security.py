@@ -23,3 +23,9 @@ def test_a_wall_is_proved_by_tests(row: list[str]) -> None:
     tests = re.findall(r"`([^`]+)`", proved_by)
     assert tests
     assert [test for test in tests if not exists(test)] == []
+
+
+def test_each_surface_has_one_row() -> None:
+    """What a merge has doubled tells readers what was true once."""
+    surfaces = [cells[0].strip() for cells in ROWS]
+    assert [each for each in surfaces if surfaces.count(each) > 1] == []
