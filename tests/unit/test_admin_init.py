@@ -75,6 +75,21 @@ def test_of_two_at_once_one_waits_and_a_terminal_is_shown_the_password(folder: P
     assert sorted(f"shown only once: {password(folder)}" in text for text in said) == [False, True]
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it becomes another user")
+def test_another_user_of_the_machine_keeps_nobody_waiting(folder: Path) -> None:
+    init(folder)
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    held = ["flock", "--no-fork", str(folder / "state"), "sh", "-c", "echo held; exec sleep 600"]
+    with subprocess.Popen([*nobody, *held], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+            done = subprocess.run([*PROGRAM, *command(folder)], timeout=120, check=False)
+            assert done.returncode == 0
+        finally:
+            holder.kill()
+
+
 def test_what_is_not_ours_is_named_and_left(folder: Path) -> None:
     (folder / "elsewhere").mkdir()
     (folder / "state").symlink_to(folder / "elsewhere")

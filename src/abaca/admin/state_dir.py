@@ -171,7 +171,9 @@ def alone(path: Path, refusal: str) -> Iterator[None]:
 def one_at_a_time(conf: cfg.ConfigOpts) -> Iterator[None]:
     """Wait for the other processes that prepare this state directory, which must be there. The lock
     ends with the process."""
-    handle = os.open(conf.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = config.state_path(conf, "worker")  # others may lock what they may open
+    _folder(folder, 0o700)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
