@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +16,9 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import clouds_file, logs, state_dir
+from abaca.admin import logs, state_dir
 from abaca.admin.configuration import files
+from abaca.admin.health_check import answers
 from abaca.admin.settings import Depth, Refused, Settings
 from abaca.api import privileges
 from abaca.db import migrations
@@ -231,7 +231,7 @@ def port_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
         try:
             attempt.bind((conf.api.listen, conf.api.port))
         except OSError as error:
-            running = _abaca_answers(conf)
+            running = answers(conf)
             yield Finding(
                 group,
                 "port",
@@ -258,13 +258,3 @@ def _clock_lack(url: str) -> str | None:
         if ahead > CLOCK_SECONDS
         else None
     )
-
-
-def _abaca_answers(conf: cfg.ConfigOpts) -> bool:
-    try:
-        with urllib.request.urlopen(
-            f"{clouds_file.listening_url(conf)}/healthcheck", timeout=5
-        ) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False

@@ -8,10 +8,7 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from datetime import datetime
 
@@ -22,6 +19,7 @@ from sqlalchemy.engine import Engine
 from abaca import config
 from abaca.admin import clouds_file, init, logs, state_dir
 from abaca.admin.configuration import files
+from abaca.admin.health_check import answers
 from abaca.admin.settings import Depth, Refused, Settings
 from abaca.admin.supervisor import Child, ChildFailed, Supervisor
 from abaca.db.session import create_engine, read, utcnow
@@ -122,24 +120,6 @@ def _require_free_port(conf: cfg.ConfigOpts) -> None:
             raise Conflict(
                 f"Cannot listen on port {conf.api.port} of {conf.api.listen}: {error.strerror}."
             ) from error
-
-
-def answers(conf: cfg.ConfigOpts) -> bool:
-    """Whether the API of this machine answers."""
-    # It is this machine's own socket, and only asked whether it answers: no authorities are read,
-    # which would take 25 ms of CPU at each look.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        with urllib.request.urlopen(
-            f"{clouds_file.listening_url(conf)}/healthcheck", timeout=5, context=context
-        ) as answer:
-            return bool(answer.status == 200)
-    except urllib.error.HTTPError as error:
-        LOG.debug("health check: %s", error)
-        return False
-    except OSError:
-        return False
 
 
 def _wait_until(condition: Callable[[], bool], supervisor: Supervisor) -> bool:

@@ -17,8 +17,8 @@ from oslo_config import cfg
 from abaca.admin import clouds_file, logs
 from abaca.admin.database import reading, table
 from abaca.admin.doctor import LEAST_FREE_GIB
+from abaca.admin.health_check import answers
 from abaca.admin.installed import running
-from abaca.admin.serve import answers
 from abaca.admin.settings import Settings
 from abaca.db import migrations
 from abaca.domain.services import condition
