@@ -147,7 +147,12 @@ def test_a_text_with_a_nul_is_refused_where_it_cannot_be(engine: Engine, text: s
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("stats", b"\xff"), ("allocated_capacity_gb", "many"), ("updated_at", "soon")],
+    [
+        ("stats", b"\xff"),
+        ("allocated_capacity_gb", "many"),
+        ("updated_at", "soon"),
+        ("updated_at", 7),
+    ],
 )
 def test_values_of_another_type_are_named_when_sqlite_is_read(
     tmp_path: Path, sqlite_databases: Databases, column: str, value: object

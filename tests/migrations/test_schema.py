@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from abaca.db import migrations
-from abaca.db.session import create_engine, read
+from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
 from abaca.errors import Conflict
 
@@ -78,6 +78,22 @@ def test_processes_that_upgrade_at_once(database_url: str) -> None:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 4
     assert differences(database_url) == []
+
+
+@pytest.mark.parametrize("revisions", [["9999"], ["0001", "0002"]])
+def test_a_schema_that_is_not_known_is_not_upgraded(
+    database_url: str, revisions: list[str]
+) -> None:
+    """Of a newer release, or of whoever has taken the API over."""
+    migrations.upgrade(database_url)
+    engine = create_engine(database_url)
+    with begin(engine) as conn:
+        conn.exec_driver_sql("DELETE FROM alembic_version")
+        for revision in revisions:
+            conn.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{revision}')")
+    engine.dispose()
+    with pytest.raises(Conflict, match="none that this release can upgrade"):
+        migrations.upgrade(database_url)
 
 
 def test_an_older_schema_is_refused_and_a_newer_one_is_not(database_url: str) -> None:

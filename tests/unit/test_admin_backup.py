@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from oslo_config import cfg
 from abaca import config
 from abaca.admin import cli, manage, state_dir, users
 from abaca.db.session import begin, create_engine, read
-from tests.service import reachable_folder
+from tests.service import PROGRAM, reachable_folder
 
 
 @pytest.fixture
@@ -101,6 +102,37 @@ def test_a_backup_of_nothing_and_a_restore_of_nonsense_are_errors(conf: cfg.Conf
     nothing = call(conf, cli.main, "backup", str(file))
     assert nothing.exit_code == 1 and "There is no database" in nothing.output
     assert file.read_text() == "nonsense"
+
+
+@pytest.mark.parametrize(
+    ("statements", "status"),
+    [
+        (['CREATE TABLE t (a INTEGER REFERENCES "no\x1b]0;title\x07"(b))'], 1),
+        (
+            [
+                'CREATE TABLE "t\x1b[2J" (a INTEGER REFERENCES "u\x1b[2J"(a))',
+                'CREATE TABLE "u\x1b[2J" (a INTEGER REFERENCES "t\x1b[2J"(a))',
+            ],
+            0,
+        ),
+    ],
+)
+def test_tables_that_a_captured_api_made_steer_no_terminal(
+    conf: cfg.ConfigOpts, statements: list[str], status: int
+) -> None:
+    """Neither by an error that nobody expected nor by a warning of a library."""
+    engine = create_engine(config.database_url(conf), pool_size=1)
+    with begin(engine) as conn:
+        for statement in statements:
+            conn.exec_driver_sql(statement)
+    engine.dispose()
+    file = Path(conf.state_dir).parent / "backup.tar"
+    command = [*PROGRAM, "backup", str(file), "--config-file", os.devnull]
+    done = subprocess.run(
+        [*command, "--state-dir", conf.state_dir], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert "\\x1b" in done.stderr and "\x1b" not in done.stderr
 
 
 def test_standard_output_gets_the_archive_alone(conf: cfg.ConfigOpts) -> None:

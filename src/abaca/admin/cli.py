@@ -11,7 +11,7 @@ from threading import Thread
 
 import click
 
-from abaca.admin import client_commands, config_commands, state_dir, token_commands, users
+from abaca.admin import client_commands, config_commands, logs, state_dir, token_commands, users
 from abaca.admin.backup_commands import backup, restore
 from abaca.admin.settings import Depth, Settings, address_options, common_options
 
@@ -32,6 +32,7 @@ def main() -> None:
     """
     # no Python that is started from here imports from whatever folder this was called in
     os.environ["PYTHONSAFEPATH"] = "1"
+    logs.guard_terminal()
 
 
 @main.command()
@@ -89,7 +90,6 @@ def api(settings: Settings, until_stdin_closes: bool) -> None:
     Example:
       abaca api --config-file /etc/abaca/abaca.conf
     """
-    from abaca.admin import logs
     from abaca.api.server import serve as serve_api
 
     conf = settings.load(Depth.API, is_quiet=until_stdin_closes)
@@ -112,7 +112,6 @@ def worker(settings: Settings, until_stdin_closes: bool) -> None:
     Example:
       abaca worker --config-file /etc/abaca/abaca.conf
     """
-    from abaca.admin import logs
     from abaca.worker.process import run
 
     conf = settings.load(Depth.SERVICE, is_quiet=until_stdin_closes)

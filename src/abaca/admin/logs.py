@@ -10,6 +10,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import traceback
+import warnings
+from types import TracebackType
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +26,9 @@ LINE = (
 TALKATIVE = ("alembic", "dbos", "pyroute2", "sqlalchemy", "stevedore")
 
 
+_formatted_warning = warnings.formatwarning
+
+
 class _Harmless(logging.Formatter):
     """No text begins a line of its own or steers a terminal, whoever wrote it. The lines of a
     traceback are indented."""
@@ -33,7 +39,7 @@ class _Harmless(logging.Formatter):
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(f"  {escaped(line)}" for line in super().formatException(ei).split("\n"))
+        return "\n".join(f"  {line}" for line in _lines(super().formatException(ei)))
 
 
 def escaped(text: str) -> str:
@@ -48,6 +54,28 @@ def escaped(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def _lines(text: str) -> list[str]:
+    return [escaped(line) for line in text.split("\n")]
+
+
+def guard_terminal() -> None:
+    """A warning, or an error that ends the program with a traceback, steers no terminal either:
+    names of tables, say, may be anybody's."""
+    sys.excepthook = _tell_traceback
+    warnings.formatwarning = _warning
+
+
+def _tell_traceback(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    text = "".join(traceback.format_exception(kind, error, where))
+    sys.stderr.write("\n".join(_lines(text)))
+
+
+def _warning(*args: Any, **named: Any) -> str:
+    return "\n".join(_lines(_formatted_warning(*args, **named)))
 
 
 def set_up(process: str, level: str) -> None:

@@ -23,6 +23,7 @@ from abaca.domain.services import services
 @click.version_option(package_version("abaca"), prog_name="abaca-manage")
 def main() -> None:
     """Look after an installation of Abaca from its database."""
+    logs.guard_terminal()
     logs.set_up("manage", "WARNING")
 
 

@@ -51,7 +51,7 @@ def run(settings: Settings) -> None:
         ):
             _serve(conf, settings.arguments(conf))
     except AbacaError as error:
-        raise click.ClickException(error.message) from error
+        raise click.ClickException(logs.escaped(error.message)) from error
     except cfg.Error as error:
         raise Refused([str(error)]) from error
     except (OSError, ChildFailed) as error:

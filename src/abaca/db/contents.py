@@ -311,7 +311,7 @@ def _portable(kind: str, value: Any) -> Any:
         return value
     if kind == "real" and isinstance(value, int | float) and math.isfinite(value):
         return float(value)
-    if kind == "time":
+    if kind == "time" and isinstance(value, str | datetime):
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return moment.isoformat(" ", "microseconds")
     if kind == "bytes":

@@ -19,6 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Engine
 
 from abaca.db.session import begin, create_engine, is_sqlite, read
@@ -28,12 +29,19 @@ _LOCK = 0x61626163  # any number that nothing else in the database locks
 
 
 def upgrade(database: Engine | str, revision: str = "head") -> None:
-    """Bring the schema up to `revision`; where it is there already, nothing happens."""
+    """Bring the schema up to `revision`; where it is there already, nothing happens. Raises
+    Conflict when it is one that this release does not know."""
 
     def run(config: Config) -> None:
         conn = config.attributes["connection"]
-        before = MigrationContext.configure(conn).get_current_revision()
-        command.upgrade(config, revision)
+        try:
+            before = MigrationContext.configure(conn).get_current_revision()
+            command.upgrade(config, revision)
+        except CommandError as error:
+            raise Conflict(
+                f"The database's schema is none that this release can upgrade: {error}. Use the "
+                "release that made it, or a newer one."
+            ) from error
         if (
             not is_sqlite(conn)
             and MigrationContext.configure(conn).get_current_revision() != before
