@@ -21,10 +21,11 @@ def folder() -> Iterator[Path]:
     with reachable_folder() as made:
         (made / "abaca.conf").write_text(FAKE_BACKEND)
         state = made / "state"
-        for name in ("db", "worker"):
+        for name in ("db", "worker", "restored-configuration"):
             (state / name).mkdir(parents=True)
         for name in ("db/abaca.sqlite", "worker/host.lock", "worker/fake.json", "users", "key",
-                     "clouds.yaml", ".users.lock", "serve.lock"):  # fmt: skip
+                     "clouds.yaml", ".users.lock", "serve.lock",
+                     "restored-configuration/00-abaca.conf"):  # fmt: skip
             (state / name).touch()
         yield made
 

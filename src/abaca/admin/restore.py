@@ -30,8 +30,6 @@ from abaca.db.tables import services, worker_leases
 from abaca.errors import Conflict, Invalid
 from abaca.workflow.queue import SCHEMA
 
-CONFIGURATION = "restored-configuration"
-
 
 def require_fitting(conf: cfg.ConfigOpts, manifest: Manifest) -> None:
     """Raises Invalid when this release cannot read the rows, and Conflict when the installation
@@ -89,7 +87,7 @@ def configuration_to_look_at(conf: cfg.ConfigOpts, found: Archive) -> list[Path]
     for name, data in found.files.items():
         kind, _, plain = name.partition("/")
         if kind == "config" and data not in in_use:
-            folder = config.state_path(conf, CONFIGURATION)
+            folder = state_dir.restored_configuration(conf)
             folder.mkdir(mode=0o700, exist_ok=True)
             state_dir.replace(folder / plain, data.decode(errors="replace"), 0o600, -1)
             written.append(folder / plain)

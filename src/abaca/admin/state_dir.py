@@ -89,6 +89,12 @@ def restoring(conf: cfg.ConfigOpts) -> Path:
     return config.state_path(conf, ".restoring")
 
 
+def restored_configuration(conf: cfg.ConfigOpts) -> Path:
+    """The folder of a backup's configuration files that are not those in use. They may hold
+    passwords."""
+    return config.state_path(conf, "restored-configuration")
+
+
 def refuse_unfinished_restore(conf: cfg.ConfigOpts) -> None:
     """Raises Conflict when a restore was interrupted: files and rows may not fit together."""
     if os.path.lexists(restoring(conf)):

@@ -121,6 +121,12 @@ def _state_steps(conf: cfg.ConfigOpts) -> Iterator[Step]:
         lambda: _there(top / "db"),
         lambda: remove_tree(top / "db"),
     )
+    restored = state_dir.restored_configuration(conf)
+    yield Step(
+        "folder of a restored configuration",
+        lambda: _there(restored),
+        lambda: remove_tree(restored),
+    )
     yield Step("files of the state directory", lambda: _there(*files), lambda: _unlink(files))
     yield Step(
         "libraries of NFS servers that were built here",
