@@ -75,7 +75,20 @@ def test_names_and_metadata_are_text_whatever_they_hold(
     name = f"{HOSTILE}{uuid4().hex}"
     made = alice.share(name, share_network, metadata={"<script>": HOSTILE}, description=HOSTILE)
     log_in(page)
-    expect(page.get_by_role("link", name=name)).to_be_visible()
+    link = page.get_by_role("link", name=name)
+    expect(link).to_be_visible()
+    # the id beside a name that turns the direction of writing is still written from left to right
+    assert link.locator("xpath=../code").evaluate(
+        """(code) => {
+          const [first, last] = [0, 7].map((at) => {
+            const range = document.createRange();
+            range.setStart(code.firstChild, at);
+            range.setEnd(code.firstChild, at + 1);
+            return range.getBoundingClientRect().left;
+          });
+          return first < last;
+        }"""
+    )
     page.goto(f"{page.url.partition('#')[0]}#/share/{made}")
     expect(page.get_by_role("heading", name=name)).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text("<script>")
