@@ -108,6 +108,7 @@ TIME = "2026-01-01 00:00:00.000000"
         ([head(*POOL), head(*POOL)], "Table pools is there twice"),
         ([head("pools", "host", "host")], "names a column twice"),
         ([head(*POOL), row("h")], "a row has 1 values"),
+        ([head(*POOL), row("h", "s", ["{}"], 1, TIME)], "cannot be read"),
         ([head("pools", "host", "x"), row("h", 1)], "Table pools has no column x"),
         ([head(*POOL), row("h", "s", "{}", 2**63, TIME)], "column allocated_capacity_gb: the num"),
         ([head(*POOL), row("h", "s", "{}", "7", TIME)], "column allocated_capacity_gb: it is no"),
@@ -165,6 +166,26 @@ def test_values_of_another_type_are_named_when_sqlite_is_read(
             conn.execute(sa.text(f"INSERT INTO pools ({', '.join(good)}) VALUES ({text})"), good)
         with pytest.raises(Invalid, match=rf"Table pools, key '?'h'.*column {column}"):
             taken(engine)
+
+
+def test_a_row_that_could_not_be_put_in_again_is_named(sqlite_databases: Databases) -> None:
+    """Not only when the backup that holds it is all that is left."""
+    with opened(sqlite_databases) as engine:
+        with begin(engine) as conn:
+            text = sa.text("INSERT INTO pools VALUES ('h', 's', :stats, 1, :time)")
+            conn.execute(text, {"stats": "x" * contents.LONGEST_LINE, "time": TIME})
+        with pytest.raises(Invalid, match=r"Table pools, key '?'h'.*more than 16 MiB"):
+            taken(engine)
+
+
+def test_long_rows_are_put_in_a_few_at_a_time(engine: Engine) -> None:
+    """However many there are: an archive may be anybody's."""
+    numbers: list[int] = []
+    text = f'"{"x" * (contents.LONGEST_LINE // 2)}"'
+    lines = [row(str(number), "s", text, 1, TIME) for number in range(5)]
+    with begin(engine) as conn:
+        contents.fill(conn, SCHEMA, [head(*POOL), *lines], lambda number, _: numbers.append(number))
+    assert sum(numbers) == 5 and max(numbers) < 5
 
 
 def test_a_snapshot_holds_no_writer_up_and_does_not_see_it(engine: Engine) -> None:

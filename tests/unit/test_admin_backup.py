@@ -135,6 +135,19 @@ def test_tables_that_a_captured_api_made_steer_no_terminal(
     assert "\\x1b" in done.stderr and "\x1b" not in done.stderr
 
 
+def test_a_check_tells_that_rows_could_not_be_restored(conf: cfg.ConfigOpts) -> None:
+    """Whoever has taken the API over makes a table of theirs, and every backup holds it."""
+    engine = create_engine(config.database_url(conf), pool_size=1)
+    with begin(engine) as conn:
+        conn.exec_driver_sql("CREATE TABLE theirs (a INTEGER)")
+        conn.exec_driver_sql("INSERT INTO theirs VALUES (1)")
+    engine.dispose()
+    file = Path(conf.state_dir).parent / "backup.tar"
+    assert call(conf, cli.main, "backup", str(file)).exit_code == 0
+    checked = call(conf, cli.main, "restore", "--check", str(file))
+    assert checked.exit_code == 1 and "Table theirs has rows" in checked.output, checked.output
+
+
 def test_standard_output_gets_the_archive_alone(conf: cfg.ConfigOpts) -> None:
     given = ["backup", "-", "--without-key", "--config-file", os.devnull]
     done = CliRunner().invoke(cli.main, [*given, "--state-dir", conf.state_dir])

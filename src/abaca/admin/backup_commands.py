@@ -88,7 +88,7 @@ def restore(
       abaca restore --check /backup/abaca-2026-11-29.tar
       abaca restore /backup/abaca-2026-11-29.tar
     """
-    from abaca.admin import archive
+    from abaca.admin import archive, state_dir
     from abaca.admin import restore as bringing_back
     from abaca.admin.database import database_errors
     from abaca.admin.progress import progress
@@ -103,6 +103,9 @@ def restore(
         )
         bringing_back.require_fitting(conf, manifest)
         if check:
+            if state_dir.sqlite_file(conf) is not None:
+                with progress("Rows", rows, is_quiet=quiet) as shown:
+                    bringing_back.try_out(found, shown)
             _say("It fits this configuration.")
             return
         key = key_file.read_bytes() if key_file else None

@@ -8,6 +8,7 @@ there nothing starts, and the next restore begins anew.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -77,6 +78,13 @@ def restore(
         state_dir.restoring(conf).unlink()
         _sync(Path(conf.state_dir))
     return files
+
+
+def try_out(found: Archive, shown: Progress) -> None:
+    """Put the rows into a database of SQLite that is then thrown away. Raises Conflict and Invalid
+    as `restore` would."""
+    with tempfile.TemporaryDirectory() as folder:
+        _fill(f"sqlite:///{folder}/abaca.sqlite", found, shown)
 
 
 def configuration_to_look_at(conf: cfg.ConfigOpts, found: Archive) -> list[Path]:

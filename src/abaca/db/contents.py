@@ -20,7 +20,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -102,7 +101,8 @@ def count(conn: Connection, schema: str) -> int:
 
 def lines(conn: Connection, schema: str, sums: dict[str, Rows]) -> Iterator[bytes]:
     """All rows as lines without their ends. `sums` gets the number and the digest of each table's
-    rows once they have been read. Raises Invalid for a value that is not of its column's type."""
+    rows once they have been read. Raises Invalid for a value that is not of its column's type, and
+    for a row that is too long to be read again."""
     for table in tables(conn, schema):
         columns = [_column(column) for column in table.c]
         names = [column.name for column in columns]
@@ -110,6 +110,9 @@ def lines(conn: Connection, schema: str, sums: dict[str, Rows]) -> Iterator[byte
         total = _Sum()
         for row in _rows(conn, table, columns):
             line = msgspec.json.encode(row)
+            if len(line) >= LONGEST_LINE:  # with its end
+                key = _key(table, columns, row)
+                raise Invalid(f"Table {table.name}, key {key}: the row has more than 16 MiB.")
             total.add(line)
             yield line
         sums[str(table.name)] = total.rows()
@@ -135,13 +138,27 @@ def fill(
             continue
         kept = [place for place, column in enumerate(columns) if column in known[name].c]
         filler = _Filler(conn, known[name], columns, kept)
-        while batch := list(islice(rows, _BATCH)):
+        for batch in _batches(rows):
             filler.add(batch)
             done(len(batch), name)
         sums[name] = filler.finish()
     if not is_sqlite(conn):
         _follow_sequences(conn, known.values())
     return sums
+
+
+def _batches(rows: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
+    """As many rows as are put in together: fewer where they are long."""
+    batch: list[list[Any]] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += sum(len(value) for value in row if isinstance(value, str))
+        if len(batch) == _BATCH or size > LONGEST_LINE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class _Filler:
@@ -201,8 +218,6 @@ class _Filler:
         return found.rows()
 
     def _values(self, row: list[Any]) -> dict[str, Any]:
-        if len(row) != len(self._names):
-            raise Invalid(f"Table {self._table.name}: a row has {len(row)} values.")
         for place, value in enumerate(row):
             if place not in self._kept and value is not None:
                 raise Invalid(
@@ -360,12 +375,16 @@ def _misfit(
     column: _Column,
     error: Exception,
 ) -> Invalid:
-    keys = {key.name for key in table.primary_key}
-    key = [f"{str(v)[:100]!r}" for c, v in zip(columns, row, strict=True) if c.name in keys]
     said = "it is no base64" if isinstance(error, binascii.Error) else str(error)
     return Invalid(
-        f"Table {table.name}, key {', '.join(key) or '-'}, column {column.name}: {said}."
+        f"Table {table.name}, key {_key(table, columns, row)}, column {column.name}: {said}."
     )
+
+
+def _key(table: sa.Table, columns: Sequence[_Column], row: Sequence[Any]) -> str:
+    keys = {key.name for key in table.primary_key}
+    found = [f"{str(v)[:100]!r}" for c, v in zip(columns, row, strict=True) if c.name in keys]
+    return ", ".join(found) or "-"
 
 
 def _sections(given: Iterable[bytes]) -> Iterator[tuple[str, list[str], Iterator[list[Any]]]]:
@@ -373,11 +392,13 @@ def _sections(given: Iterable[bytes]) -> Iterator[tuple[str, list[str], Iterator
     waiting: list[Any] = []
     decoded = map(_decoded, given)
 
-    def rows() -> Iterator[list[Any]]:
+    def rows(head: _Head) -> Iterator[list[Any]]:
         for item in decoded:
             if isinstance(item, _Head):
                 waiting.append(item)
                 return
+            if len(item) != len(head.columns):
+                raise Invalid(f"Table {head.table}: a row has {len(item)} values.")
             yield item
 
     for first in decoded:
@@ -388,7 +409,7 @@ def _sections(given: Iterable[bytes]) -> Iterator[tuple[str, list[str], Iterator
             head = waiting.pop()
             if len(set(head.columns)) != len(head.columns):
                 raise Invalid(f"Table {head.table} names a column twice.")
-            of_table = rows()
+            of_table = rows(head)
             yield head.table, head.columns, of_table
             for _ in of_table:
                 raise Invalid(f"Table {head.table} was not read to its end.")
@@ -399,7 +420,9 @@ class _Head(msgspec.Struct, forbid_unknown_fields=True):
     columns: list[str]
 
 
-_LINE: msgspec.json.Decoder[_Head | list[Any]] = msgspec.json.Decoder(_Head | list[Any])
+_LINE: msgspec.json.Decoder[_Head | list[Any]] = msgspec.json.Decoder(
+    _Head | list[str | int | float | bool | None]
+)
 
 
 def _decoded(line: bytes) -> _Head | list[Any]:
