@@ -228,7 +228,7 @@ class World:
 
 def listed() -> dict[str, str]:
     """Recorded request → reason, from the section's table in the document."""
-    section = DOCUMENT.read_text().partition(SECTION)[2].partition("\n## ")[0]
+    section = re.split(r"\n##+ ", DOCUMENT.read_text().partition(SECTION)[2])[0]
     rows = re.findall(r"^\| `([^`]+)` \|(?:.*)\| (.+) \|$", section, re.MULTILINE)
     return dict(rows)
 

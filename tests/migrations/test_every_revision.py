@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db import contents, migrations
-from abaca.db.session import begin, create_engine, read
+from abaca.db.session import begin, create_engine
 from abaca.workflow.queue import SCHEMA
 from tests import generated_rows
 
@@ -25,7 +25,7 @@ def test_rows_of_every_revision_reach_the_newest(database_url: str) -> None:
             filled = generated_rows.fill(conn, first=generated_rows.NUMBER * number)
         put.update({str(table.name): generated_rows.NUMBER for table in filled})
     assert migrations.current(engine) == migrations.head()
-    with read(engine) as conn:
+    with contents.snapshot(engine) as conn:
         tables = contents.tables(conn, SCHEMA)
         found = {
             str(table.name): conn.scalar(sa.select(sa.func.count()).select_from(table)) or 0

@@ -131,7 +131,7 @@ def scene(install: Install) -> Iterator[Scene]:
 
 
 def test_a_drained_subnet_is_deleted_when_nobody_is_connected(scene: Scene) -> None:
-    with pytest.raises(Conflict, match=r"one or more shares\. .* removal set"):
+    with pytest.raises(Conflict, match=r"one or more shares or share groups\. .* removal set"):
         scene.delete()
     scene.connect("10.1.0.77", "10.1.0.78")
     scene.drain()

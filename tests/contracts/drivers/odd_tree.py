@@ -88,8 +88,12 @@ def add_what_is_not_kept(top: Path) -> list[str]:
     """Device nodes and a socket; their names."""
     os.mknod(top / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     os.mknod(top / "disk", 0o666 | stat.S_IFBLK, os.makedev(7, 0))
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(str(top / "s"))
+    folder = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(f"/proc/self/fd/{folder}/s")  # an address has 107 bytes at most
+    finally:
+        os.close(folder)
     return ["null", "disk", "s"]
 
 
