@@ -16,8 +16,8 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 LOCK    := $(UV) --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 DOCS    := $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky -c docs
 LIBNFS  := /usr/include/nfsc/libnfs.h
-# Tests run in two processes, a file of them in one of the two; docs/adr/0051-how-tests-run.md.
-JOBS    ?= 2
+# Tests run in three processes, each file in one of them; docs/adr/0051-how-tests-run.md.
+JOBS    ?= 3
 TOGETHER = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 SAMPLED  = $(if $(SAMPLE),ABACA_SAMPLE=$(SAMPLE)) $(if $(SEED),ABACA_SEED=$(SEED))
 

@@ -14,6 +14,7 @@ from tests.tempest.scene import scene
 from tests.tempest.suite import Outcome, summary
 
 pytestmark = [
+    pytest.mark.sampled_file(3),
     pytest.mark.slow("tempest runs 140 tests on a whole installation"),
     pytest.mark.timeout(900),
 ]

@@ -98,6 +98,7 @@ class TestLinuxWithImages(TestLinux):
         return driver_with_images
 
 
+@pytest.mark.sampled(4)
 class TestLinuxWithoutServers(TestLinux):
     """One file server for all; only what is about shares is asked of it."""
 
