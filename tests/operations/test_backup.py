@@ -114,7 +114,7 @@ def test_shares_and_work_in_flight_come_back(
 def test_a_backup_is_of_one_moment_while_others_write(
     install: Install, lose: Callable[[Stack], cfg.ConfigOpts], tmp_path: Path
 ) -> None:
-    """Each network is made with its subnet in one transaction."""
+    """Each network is made, then its subnet: at any moment one network at most has none."""
     stack, enough, ended = install(), Event(), Event()
 
     def write() -> None:
@@ -139,7 +139,9 @@ def test_a_backup_is_of_one_moment_while_others_write(
     with read(engine) as conn:
         networks = set(conn.scalars(sa.select(local_networks.c.id)))
         assert len(networks) >= 3
-        assert set(conn.scalars(sa.select(local_subnets.c.network_id))) == networks
+        with_subnet = set(conn.scalars(sa.select(local_subnets.c.network_id)))
+        assert with_subnet <= networks
+        assert len(networks - with_subnet) <= 1
     engine.dispose()
 
 
