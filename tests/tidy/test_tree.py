@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from abaca import errors
+from abaca.api import faults
 from abaca.db import migrations
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +162,20 @@ def test_a_catch_all_stands_in_three_places_only() -> None:
         if any(map(calls_a_catch_all, every_node(tree(path))))
     }
     assert catching == CATCH_ALL_PLACES
+
+
+def test_no_error_is_made_before_it_is_raised() -> None:
+    """One that a module keeps grows a traceback with each time it is raised, which keeps the
+    request."""
+    kept = re.compile(r"^\w+(: .*)? = (\w+)\(", re.MULTILINE)
+    known = {**vars(errors), **vars(faults)}.items()
+    classes = {key for key, it in known if isinstance(it, type) and issubclass(it, Exception)}
+    assert [
+        (name(path), made[2])
+        for path in modules(SOURCE)
+        for made in kept.finditer(path.read_text())
+        if made[2] in classes
+    ] == []
 
 
 def test_no_function_only_calls_its_namesake() -> None:

@@ -27,7 +27,6 @@ _QUERY = ListQuery(
     all_projects_by="all_projects",
     counted_since=81,
 )
-_MALFORMED = Invalid(bodies.MALFORMED)
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def show(call: Call, lock_id: str) -> dict[str, Any]:
 
 def create(call: Call) -> dict[str, Any]:
     """POST /resource-locks"""
-    new = call.body("resource_lock", LockCreate, missing=_MALFORMED)
+    new = call.body("resource_lock", LockCreate, missing=Invalid(bodies.MALFORMED))
     try:
         with begin(call.engine) as conn:
             lock = resource_locks.create(
@@ -71,7 +70,7 @@ def create(call: Call) -> dict[str, Any]:
 
 def update(call: Call, lock_id: str) -> dict[str, Any]:
     """PUT /resource-locks/{id}"""
-    given = call.body("resource_lock", dict[str, Any], missing=_MALFORMED)
+    given = call.body("resource_lock", dict[str, Any], missing=Invalid(bodies.MALFORMED))
     if given.keys() - set(LockUpdate.__struct_fields__):
         raise Invalid("Only 'resource_action' and 'lock_reason' can be updated.")
     body = bodies.shape(given, LockUpdate)

@@ -33,7 +33,6 @@ _QUERY = ListQuery(
     texts("id", "name", "name~", "resource_type", "resource_id", "source_project_id"),
     all_projects="share_transfer:get_all_tenant",
 )
-_MALFORMED = Invalid(bodies.MALFORMED)
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -57,7 +56,7 @@ def show(call: Call, transfer_id: str) -> dict[str, Any]:
 
 def create(call: Call) -> dict[str, Any]:
     """POST /share-transfers: the only answer that has the key."""
-    new = call.body("transfer", TransferCreate, missing=_MALFORMED)
+    new = call.body("transfer", TransferCreate, missing=Invalid(bodies.MALFORMED))
     if not new.share_id:
         raise Invalid("Must supply 'share_id' attribute.")
     try:
@@ -78,7 +77,7 @@ def create(call: Call) -> dict[str, Any]:
 
 def accept(call: Call, transfer_id: str) -> None:
     """POST /share-transfers/{id}/accept"""
-    given = call.body("accept", TransferAccept, missing=_MALFORMED)
+    given = call.body("accept", TransferAccept, missing=Invalid(bodies.MALFORMED))
     clear_access_rules = bodies.boolean(given.clear_access_rules)
     with begin(call.engine) as conn:
         is_accepted = share_transfers.accept(
