@@ -100,7 +100,7 @@ class Route(NamedTuple):
 
     The handler gets the call and the path's parameters and returns what is encoded as JSON; None:
     no body; str: plain text. `action`: only for bodies whose one member has that name. `query`: the
-    parameters that the handler reads.
+    parameters that the handler reads. `module`: where it is declared; None: where its handler is.
     """
 
     method: str
@@ -116,11 +116,13 @@ class Route(NamedTuple):
     status: int = 200
     action: str | None = None
     is_extension: bool = False
+    module: str | None = None
 
     @property
     def name(self) -> str:
         """Module and function, as in `share_networks.create`."""
-        return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"
+        module = self.module or self.handler.__module__.rpartition(".")[2]
+        return f"{module}.{self.handler.__name__}"
 
     @property
     def policy(self) -> str | None:

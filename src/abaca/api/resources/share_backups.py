@@ -4,36 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from abaca.api.call import Call
-from abaca.api.declaration import (
-    Resource,
-    Route,
-    Takes,
-    action,
-    admin,
-    many,
-    member,
-    one,
-    plain,
-    reader,
-)
+from abaca.api.declaration import Resource, Route, Takes, action, admin, member, one, plain, reader
 from abaca.api.lists import ListQuery, texts
-from abaca.api.whole_lists import Part
+from abaca.api.row_routes import Names, RowRoutes, Rules
 from abaca.api.wire import bodies
-from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.schemas import TEXT, object_of
 from abaca.api.wire.share_backups import SHARE_BACKUP, BackupCreate, BackupUpdate
-from abaca.api.wire.share_networks import ResetStatus
-from abaca.db.session import begin, read
+from abaca.db.session import begin
 from abaca.domain.backups import share_backups
-from abaca.domain.rows import listings
 from abaca.errors import Invalid, Unprocessable
-from abaca.values import Page
 
 _NO_BODY = "Body does not contain 'share_backup' information."
-_LINKS = "share_backup_links"
 _QUERY = ListQuery(
     [
         *texts("name", "name~", "description", "description~", "status", "share_id"),
@@ -42,22 +24,23 @@ _QUERY = ListQuery(
     ],
     all_projects="share_backup:get_all_project",
 )
-
-
-def index(call: Call) -> Any:
-    """GET /share-backups"""
-    return _list(call, SUMMARY)
-
-
-def detail(call: Call) -> Any:
-    """GET /share-backups/detail"""
-    return _list(call, DETAIL)
-
-
-def show(call: Call, backup_id: str) -> dict[str, Any]:
-    """GET /share-backups/{id}"""
-    with read(call.engine) as conn:
-        return _one(call, share_backups.get(conn, call.caller, backup_id))
+_SINCE, _LAST_EXPERIMENTAL = 80, 99
+_ROWS = RowRoutes(
+    share_backups,
+    Names(
+        "share_backups",
+        "/v2/share-backups",
+        "backup_id",
+        "share_backup",
+        "share_backups",
+        "share_backup_links",
+    ),
+    SHARE_BACKUP,
+    _QUERY,
+    BackupUpdate,
+    Unprocessable,
+    _NO_BODY,
+)
 
 
 def create(call: Call) -> dict[str, Any]:
@@ -75,22 +58,7 @@ def create(call: Call) -> dict[str, Any]:
             backup_type=_type_of(new.backup_options),
             quota_defaults=call.quota_defaults,
         )
-        return _one(call, made)
-
-
-def update(call: Call, backup_id: str) -> dict[str, Any]:
-    """PUT /share-backups/{id}"""
-    body = call.body("share_backup", BackupUpdate, missing=Unprocessable(_NO_BODY))
-    given = {"display_name": body.name, "display_description": body.description}
-    changes = {name: value for name, value in given.items() if value is not msgspec.UNSET}
-    with begin(call.engine) as conn:
-        return _one(call, share_backups.update(conn, call.caller, backup_id, changes))
-
-
-def delete(call: Call, backup_id: str) -> None:
-    """DELETE /share-backups/{id}"""
-    with begin(call.engine) as conn:
-        share_backups.delete(conn, call.caller, backup_id)
+        return _ROWS.one(call, made)
 
 
 def restore(call: Call, backup_id: str) -> dict[str, Any]:
@@ -105,13 +73,6 @@ def restore(call: Call, backup_id: str) -> dict[str, Any]:
     return {"restore": {"backup_id": backup_id, "share_id": row["restore_share_id"]}}
 
 
-def reset_status(call: Call, backup_id: str) -> None:
-    """Action reset_status."""
-    status = call.arguments(ResetStatus).status
-    with begin(call.engine) as conn:
-        share_backups.reset_status(conn, call.caller, backup_id, status)
-
-
 def _type_of(options: dict[str, Any] | None) -> str | None:
     """The option `backup_type`, a name that the caller chooses. Other options are for drivers of
     which Abaca has none."""
@@ -119,88 +80,38 @@ def _type_of(options: dict[str, Any] | None) -> str | None:
     return None if given is None else bodies.shape(given, bodies.Text)
 
 
-def _list(call: Call, level: int) -> Any:
-    listing, wanted = share_backups.LISTING, _QUERY.read(call)
-
-    def fetch(page: Page) -> Part:
-        with read(call.engine) as conn:
-            rows = listing.find(conn, call.caller, wanted.filters, page, wanted.all_projects)
-        following = listings.following(
-            page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]]
+_ROUTES = [
+    *_ROWS.usual(
+        Rules(
+            reader("share_backup:get_all"),
+            reader("share_backup:get"),
+            member("share_backup:update"),
+            member("share_backup:delete"),
         )
-        return Part(call.shown(SHARE_BACKUP, rows, level=level), following)
-
-    return call.listed("share_backups", fetch, links=_LINKS)
-
-
-def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    return call.one("share_backup", SHARE_BACKUP, row)
-
-
-_ALL = "/v2/share-backups"
-_ONE = f"{_ALL}/{{backup_id}}"
-_ACTION = f"{_ONE}/action"
-_SHOWN = one("share_backup", SHARE_BACKUP)
-_SINCE: dict[str, Any] = {"since": 80, "experimental_until": 99}
+    ),
+    Route(
+        "POST",
+        _ROWS.names.url,
+        create,
+        member("share_backup:create"),
+        takes=Takes("share_backup", BackupCreate),
+        gives=one("share_backup", SHARE_BACKUP),
+        status=202,
+    ),
+    action(
+        f"{_ROWS.one_url}/action",
+        "restore",
+        restore,
+        member("share_backup:restore"),
+        str | None,
+        gives=plain("restore", object_of(backup_id=TEXT, share_id=TEXT)),
+    ),
+    _ROWS.reset_status_by(admin("share_backup:reset_status")),
+]
 
 RESOURCE = Resource(
     routes=[
-        Route(
-            "GET",
-            _ALL,
-            index,
-            reader("share_backup:get_all"),
-            gives=many("share_backups", SHARE_BACKUP, SUMMARY, _LINKS),
-            query=_QUERY.names,
-            **_SINCE,
-        ),
-        Route(
-            "POST",
-            _ALL,
-            create,
-            member("share_backup:create"),
-            takes=Takes("share_backup", BackupCreate),
-            gives=_SHOWN,
-            status=202,
-            **_SINCE,
-        ),
-        Route(
-            "GET",
-            f"{_ALL}/detail",
-            detail,
-            reader("share_backup:get_all"),
-            gives=many("share_backups", SHARE_BACKUP, links=_LINKS),
-            query=_QUERY.names,
-            **_SINCE,
-        ),
-        Route("GET", _ONE, show, reader("share_backup:get"), gives=_SHOWN, **_SINCE),
-        Route(
-            "PUT",
-            _ONE,
-            update,
-            member("share_backup:update"),
-            takes=Takes("share_backup", BackupUpdate),
-            gives=_SHOWN,
-            **_SINCE,
-        ),
-        Route("DELETE", _ONE, delete, member("share_backup:delete"), status=202, **_SINCE),
-        action(
-            _ACTION,
-            "restore",
-            restore,
-            member("share_backup:restore"),
-            str | None,
-            gives=plain("restore", object_of(backup_id=TEXT, share_id=TEXT)),
-            **_SINCE,
-        ),
-        action(
-            _ACTION,
-            "reset_status",
-            reset_status,
-            admin("share_backup:reset_status"),
-            ResetStatus,
-            **_SINCE,
-        ),
+        route._replace(since=_SINCE, experimental_until=_LAST_EXPERIMENTAL) for route in _ROUTES
     ],
     rules=[
         admin("share_backup:get_all_project", "List the share backups of all projects."),

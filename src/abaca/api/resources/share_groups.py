@@ -5,26 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
-from abaca.api.declaration import (
-    Resource,
-    Route,
-    Takes,
-    action,
-    admin,
-    many,
-    member,
-    one,
-    reader,
-)
-from abaca.api.lists import ListQuery, answer, texts
-from abaca.api.wire.fields import DETAIL, SUMMARY
+from abaca.api.declaration import Resource, Route, Takes, admin, member, one, reader
+from abaca.api.lists import ListQuery, texts
+from abaca.api.row_routes import Names, RowRoutes, Rules
 from abaca.api.wire.share_groups import SHARE_GROUP, ShareGroupCreate, ShareGroupUpdate
-from abaca.api.wire.share_networks import ResetStatus
-from abaca.db.session import begin, read
+from abaca.db.session import begin
 from abaca.domain.share_group_types import share_group_types
 from abaca.domain.share_groups import share_group_creation, share_groups
 from abaca.domain.share_groups.share_group_creation import GroupRequest
@@ -40,22 +28,22 @@ _QUERY = ListQuery(
     all_projects="share_group:get_all_share_groups",
 )
 _SINCE, _LAST_EXPERIMENTAL = 31, 54
-
-
-def index(call: Call) -> dict[str, Any]:
-    """GET /share-groups"""
-    return _list(call, SUMMARY)
-
-
-def detail(call: Call) -> dict[str, Any]:
-    """GET /share-groups/detail"""
-    return _list(call, DETAIL)
-
-
-def show(call: Call, share_group_id: str) -> dict[str, Any]:
-    """GET /share-groups/{id}"""
-    with read(call.engine) as conn:
-        return _one(call, share_groups.get(conn, call.caller, share_group_id))
+_ROWS = RowRoutes(
+    share_groups,
+    Names(
+        "share_groups",
+        "/v2/share-groups",
+        "share_group_id",
+        "share_group",
+        "share_groups",
+        "share_groups_links",
+    ),
+    SHARE_GROUP,
+    _QUERY,
+    ShareGroupUpdate,
+    Invalid,
+    _NO_BODY,
+)
 
 
 def create(call: Call) -> dict[str, Any]:
@@ -77,37 +65,8 @@ def create(call: Call) -> dict[str, Any]:
             share_network_id=new.share_network_id or None,
             availability_zone=new.availability_zone or None,
         )
-        return _one(
-            call, share_group_creation.create(conn, call.caller, request, call.quota_defaults)
-        )
-
-
-def update(call: Call, share_group_id: str) -> dict[str, Any]:
-    """PUT /share-groups/{id}"""
-    body = call.body("share_group", ShareGroupUpdate, missing=Invalid(_NO_BODY))
-    given = {name: getattr(body, name) for name in ("name", "description")}
-    changes = {name: value for name, value in given.items() if value is not msgspec.UNSET}
-    with begin(call.engine) as conn:
-        return _one(call, share_groups.update(conn, call.caller, share_group_id, changes))
-
-
-def delete(call: Call, share_group_id: str) -> None:
-    """DELETE /share-groups/{id}"""
-    with begin(call.engine) as conn:
-        share_groups.delete(conn, call.caller, share_group_id)
-
-
-def force_delete(call: Call, share_group_id: str) -> None:
-    """Action force_delete."""
-    with begin(call.engine) as conn:
-        share_groups.force_delete(conn, call.caller, share_group_id)
-
-
-def reset_status(call: Call, share_group_id: str) -> None:
-    """Action reset_status."""
-    status = call.arguments(ResetStatus).status
-    with begin(call.engine) as conn:
-        share_groups.reset_status(conn, call.caller, share_group_id, status)
+        made = share_group_creation.create(conn, call.caller, request, call.quota_defaults)
+    return _ROWS.one(call, made)
 
 
 def _default_type(call: Call, conn: Connection) -> str:
@@ -119,67 +78,26 @@ def _default_type(call: Call, conn: Connection) -> str:
     return type_id
 
 
-def _list(call: Call, level: int) -> dict[str, Any]:
-    find = share_groups.LISTING.find
-    return answer(call, _QUERY, find, "share_groups", SHARE_GROUP, level=level, told=_linked)
-
-
-def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    row["links"] = call.links("share-groups", row["id"])
-    return row
-
-
-def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    return call.one("share_group", SHARE_GROUP, _linked(call, row))
-
-
-_ALL = "/v2/share-groups"
-_ONE = f"{_ALL}/{{share_group_id}}"
-_SHOWN = one("share_group", SHARE_GROUP)
 _ROUTES = [
-    Route(
-        "GET",
-        _ALL,
-        index,
-        reader("share_group:get_all"),
-        gives=many("share_groups", SHARE_GROUP, SUMMARY),
-        query=_QUERY.names,
+    *_ROWS.usual(
+        Rules(
+            reader("share_group:get_all"),
+            reader("share_group:get"),
+            member("share_group:update"),
+            member("share_group:delete"),
+        )
     ),
     Route(
         "POST",
-        _ALL,
+        _ROWS.names.url,
         create,
         member("share_group:create"),
         takes=Takes("share_group", ShareGroupCreate),
-        gives=_SHOWN,
+        gives=one("share_group", SHARE_GROUP),
         status=202,
     ),
-    Route(
-        "GET",
-        f"{_ALL}/detail",
-        detail,
-        reader("share_group:get_all"),
-        gives=many("share_groups", SHARE_GROUP),
-        query=_QUERY.names,
-    ),
-    Route("GET", _ONE, show, reader("share_group:get"), gives=_SHOWN),
-    Route(
-        "PUT",
-        _ONE,
-        update,
-        member("share_group:update"),
-        takes=Takes("share_group", ShareGroupUpdate),
-        gives=_SHOWN,
-    ),
-    Route("DELETE", _ONE, delete, member("share_group:delete"), status=202),
-    action(f"{_ONE}/action", "force_delete", force_delete, admin("share_group:force_delete")),
-    action(
-        f"{_ONE}/action",
-        "reset_status",
-        reset_status,
-        admin("share_group:reset_status"),
-        ResetStatus,
-    ),
+    _ROWS.force_delete_by(admin("share_group:force_delete"), share_groups.force_delete),
+    _ROWS.reset_status_by(admin("share_group:reset_status")),
 ]
 
 RESOURCE = Resource(

@@ -6,7 +6,7 @@ from typing import Any
 
 from abaca.api.call import Call
 from abaca.api.declaration import Resource, Route, Takes, action, admin, one
-from abaca.api.resources.snapshots import linked
+from abaca.api.resources.snapshots import ROWS
 from abaca.api.wire import bodies
 from abaca.api.wire.shares import same_or_none
 from abaca.api.wire.snapshots import SNAPSHOT, SnapshotManage
@@ -40,7 +40,7 @@ def manage(call: Call) -> dict[str, Any]:
     )
     with begin(call.engine) as conn:
         made = snapshot_management.manage(conn, call.caller, wanted)
-        return call.one("snapshot", SNAPSHOT, linked(call, made))
+        return ROWS.one(call, made)
 
 
 def unmanage(call: Call, snapshot_id: str) -> None:

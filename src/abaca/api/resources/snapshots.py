@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from abaca.api.call import Call
 from abaca.api.declaration import (
     Resource,
@@ -14,7 +12,6 @@ from abaca.api.declaration import (
     Takes,
     action,
     admin,
-    many,
     member,
     one,
     reader,
@@ -22,20 +19,15 @@ from abaca.api.declaration import (
 )
 from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
-from abaca.api.whole_lists import Part
+from abaca.api.row_routes import Names, RowRoutes, Rules
 from abaca.api.wire import bodies
-from abaca.api.wire.fields import DETAIL, SUMMARY
-from abaca.api.wire.share_networks import ResetStatus
 from abaca.api.wire.shares import same_or_none
 from abaca.api.wire.snapshots import SNAPSHOT, Revert, SnapshotCreate, SnapshotUpdate
-from abaca.db.session import begin, read
-from abaca.domain.rows import listings
+from abaca.db.session import begin
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Unprocessable
-from abaca.values import Page
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
-_LINKS = "share_snapshots_links"
 _QUERY = ListQuery(
     [
         *texts("name", "display_name", "status", "share_id"),
@@ -47,22 +39,22 @@ _QUERY = ListQuery(
     all_projects="share_snapshot:list_all_projects",
     counted_since=79,
 )
-
-
-def index(call: Call) -> Any:
-    """GET /snapshots"""
-    return _list(call, SUMMARY)
-
-
-def detail(call: Call) -> Any:
-    """GET /snapshots/detail"""
-    return _list(call, DETAIL)
-
-
-def show(call: Call, snapshot_id: str) -> dict[str, Any]:
-    """GET /snapshots/{id}"""
-    with read(call.engine) as conn:
-        return _one(call, snapshots.get(conn, call.caller, snapshot_id))
+ROWS = RowRoutes(
+    snapshots,
+    Names(
+        "snapshots",
+        "/v2/snapshots",
+        "snapshot_id",
+        "snapshot",
+        "snapshots",
+        "share_snapshots_links",
+    ),
+    SNAPSHOT,
+    _QUERY,
+    SnapshotUpdate,
+    Unprocessable,
+    _UNPROCESSABLE,
+)
 
 
 def create(call: Call) -> dict[str, Any]:
@@ -79,35 +71,7 @@ def create(call: Call) -> dict[str, Any]:
             force=new.force is not None and bodies.boolean(new.force),
             quota_defaults=call.quota_defaults,
         )
-        return _one(call, made)
-
-
-def update(call: Call, snapshot_id: str) -> dict[str, Any]:
-    """PUT /snapshots/{id}"""
-    body = call.body("snapshot", SnapshotUpdate, missing=Unprocessable(_UNPROCESSABLE))
-    given = {name: getattr(body, name) for name in ("display_name", "display_description")}
-    with begin(call.engine) as conn:
-        changes = {name: value for name, value in given.items() if value is not msgspec.UNSET}
-        return _one(call, snapshots.update(conn, call.caller, snapshot_id, changes))
-
-
-def delete(call: Call, snapshot_id: str) -> None:
-    """DELETE /snapshots/{id}"""
-    with begin(call.engine) as conn:
-        snapshots.delete(conn, call.caller, snapshot_id)
-
-
-def force_delete(call: Call, snapshot_id: str) -> None:
-    """Action force_delete (os-force_delete up to 2.6)."""
-    with begin(call.engine) as conn:
-        snapshots.force_delete(conn, call.caller, snapshot_id)
-
-
-def reset_status(call: Call, snapshot_id: str) -> None:
-    """Action reset_status (os-reset_status up to 2.6)."""
-    status = call.arguments(ResetStatus).status
-    with begin(call.engine) as conn:
-        snapshots.reset_status(conn, call.caller, snapshot_id, status)
+        return ROWS.one(call, made)
 
 
 def revert(call: Call, share_id: str) -> None:
@@ -117,96 +81,29 @@ def revert(call: Call, share_id: str) -> None:
         snapshots.revert(conn, call.caller, share_id, snapshot_id, call.quota_defaults)
 
 
-def _list(call: Call, level: int) -> Any:
-    listing, wanted = snapshots.LISTING, _QUERY.read(call)
-    more = {}
-    if wanted.counted:
-        with read(call.engine) as conn:
-            more["count"] = listing.count(conn, call.caller, wanted.filters, wanted.all_projects)
-
-    def fetch(page: Page) -> Part:
-        with read(call.engine) as conn:
-            rows = listing.find(conn, call.caller, wanted.filters, page, wanted.all_projects)
-        following = listings.following(
-            page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]]
-        )
-        return Part(
-            call.shown(SNAPSHOT, [linked(call, row) for row in rows], level=level), following
-        )
-
-    return call.listed("snapshots", fetch, links=_LINKS, more=more)
-
-
-def linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    """The row with the links that are shown of it."""
-    row["links"] = call.links("snapshots", row["id"])
-    return row
-
-
-def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    return call.one("snapshot", SNAPSHOT, linked(call, row))
-
-
-_ALL = "/v2/snapshots"
-_ONE = f"{_ALL}/{{snapshot_id}}"
-_ACTION = f"{_ONE}/action"
-_SHOWN = one("snapshot", SNAPSHOT)
-
 RESOURCE = Resource(
     routes=[
-        Route(
-            "GET",
-            _ALL,
-            index,
-            reader("share_snapshot:get_all_snapshots"),
-            gives=many("snapshots", SNAPSHOT, SUMMARY, _LINKS),
-            query=_QUERY.names,
+        *ROWS.usual(
+            Rules(
+                reader("share_snapshot:get_all_snapshots"),
+                reader("share_snapshot:get_snapshot"),
+                member("share:snapshot_update"),
+                member("share:delete_snapshot"),
+            )
         ),
         Route(
             "POST",
-            _ALL,
+            ROWS.names.url,
             create,
             member("share:create_snapshot"),
             takes=Takes("snapshot", SnapshotCreate),
-            gives=_SHOWN,
+            gives=one("snapshot", SNAPSHOT),
             status=202,
         ),
-        Route(
-            "GET",
-            f"{_ALL}/detail",
-            detail,
-            reader("share_snapshot:get_all_snapshots"),
-            gives=many("snapshots", SNAPSHOT, links=_LINKS),
-            query=_QUERY.names,
-        ),
-        Route("GET", _ONE, show, reader("share_snapshot:get_snapshot"), gives=_SHOWN),
-        Route(
-            "PUT",
-            _ONE,
-            update,
-            member("share:snapshot_update"),
-            takes=Takes("snapshot", SnapshotUpdate),
-            gives=_SHOWN,
-        ),
-        Route("DELETE", _ONE, delete, member("share:delete_snapshot"), status=202),
-        *renamed(
-            "os-reset_status",
-            action(
-                _ACTION,
-                "reset_status",
-                reset_status,
-                admin("share_snapshot:reset_status"),
-                ResetStatus,
-            ),
-        ),
+        *renamed("os-reset_status", ROWS.reset_status_by(admin("share_snapshot:reset_status"))),
         *renamed(
             "os-force_delete",
-            action(
-                _ACTION,
-                "force_delete",
-                force_delete,
-                admin("share_snapshot:force_delete"),
-            ),
+            ROWS.force_delete_by(admin("share_snapshot:force_delete"), snapshots.force_delete),
         ),
         action(
             "/v2/shares/{share_id}/action",
@@ -217,7 +114,7 @@ RESOURCE = Resource(
             since=27,
         ),
         *metadata.SNAPSHOT.routes(
-            _ONE,
+            ROWS.one_url,
             reader("share_snapshot:get_metadata"),
             member("share_snapshot:update_metadata"),
             member("share_snapshot:delete_metadata"),

@@ -41,5 +41,9 @@ class BackupCreate(Body):
 class BackupUpdate(Body):
     """`{"share_backup": …}` of a change; what is absent stays."""
 
-    name: Text | msgspec.UnsetType | None = msgspec.UNSET
-    description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    display_name: Text | msgspec.UnsetType | None = msgspec.field(
+        default=msgspec.UNSET, name="name"
+    )
+    display_description: Text | msgspec.UnsetType | None = msgspec.field(
+        default=msgspec.UNSET, name="description"
+    )
