@@ -34,7 +34,7 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.domain.services import availability_zones
-from abaca.domain.share_groups import share_group_snapshots, share_groups
+from abaca.domain.share_groups import group_from_snapshot, share_group_snapshots, share_groups
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import export_locations
 from abaca.domain.shares.shares import ANYBODY
@@ -253,12 +253,17 @@ class BackEnd:
                 share_servers.mark_active(conn, instance.share_server_id, {"namespace": "abaca-1"})
 
     def settle_group(self, group_id: str) -> None:
-        """The share group is available, its server active."""
+        """The share group is available, with the shares that it is made with, and its server
+        active."""
         with begin(self.engine) as conn:
             server = share_groups.get(conn, ANYBODY, group_id)["share_server_id"]
             if share_servers.status_of(conn, server)[0] == "creating":
                 share_servers.mark_active(conn, server, {"namespace": "abaca-1"})
-            share_groups.created(conn, group_id)
+            made = {
+                member.instance_id: [ExportLocation(path="10.0.1.204:/shares/m")]
+                for member in group_from_snapshot.members_to_make(conn, group_id)
+            }
+            group_from_snapshot.created(conn, group_id, made)
 
     def settle_group_snapshot(self, group_snapshot_id: str) -> None:
         """The group snapshot is available, and so are its members."""

@@ -29,8 +29,6 @@ FACTS: list[dict[str, Any]] = [
 ]
 SECTION = "\n### Recorded requests about later versions\n"
 LATER = {
-    "group from snap": "share groups made from snapshots of groups",
-    "shares of new group": "share groups made from snapshots of groups",
     "f ": "back ends without share servers",
     "hint": "back ends without share servers",
     "left behind": "back ends without share servers",
@@ -109,9 +107,11 @@ class World:
             self.ids[name] = reduce(_member, where.split("."), content)
         if fact["label"] == "group":
             self.back_end.settle_group(self.ids["group"])
+        if fact["label"] == "group from snap":
+            self.back_end.settle_group(content["share_group"]["id"])
         if fact["label"] == "gsnap":
             self.back_end.settle_group_snapshot(self.ids["gsnap"])
-        if fact["label"].startswith("share"):
+        if "share" in content:
             self.back_end.settle(content["share"]["id"], "10.0.1.204:/shares/x")
             shown = self.api("GET", f"/shares/{content['share']['id']}")["share"]
             self.ids["server_m"] = shown["share_server_id"]

@@ -155,6 +155,15 @@ def _group_snapshots(shell: Shell) -> None:
     assert made["status"] == "available"
     (member,) = shell.ask(*command, "members", "list", "kept")
     assert member["Size"] == 1
+    copy = ("--name", "copy", "--share-group-type", "pair", "--source-share-group-snapshot", "kept")
+    made_from = shell.ask("share", "group", "create", *copy, "--wait")
+    assert (made_from["status"], made_from["source_share_group_snapshot_id"]) == (
+        "available",
+        made["id"],
+    )
+    (share,) = shell.ask("share", "list", "--share-group", "copy")
+    shell.run("share", "delete", share["ID"], "--share-group", "copy", "--wait")
+    shell.run("share", "group", "delete", "copy", "--wait")
     shell.run(*command, "set", "kept", "--description", "told", "--status", "error")
     assert shell.ask(*command, "show", "kept")["description"] == "told"
     shell.run(*command, "unset", "kept", "--description")

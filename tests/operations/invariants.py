@@ -611,7 +611,8 @@ def _passing(conn: Connection) -> Iterator[tuple[states.Noun, str, str, list[str
 
 def _owners(conn: Connection, noun: states.Noun, key: str) -> list[str]:
     """Whose work also moves this one: servers that of their network, shares and groups that of a
-    server in the making, shares that of their rules, members that of their group snapshot."""
+    server in the making, shares that of their rules or of the group that they are made with,
+    members that of their group snapshot."""
     query: sa.Select[Any] | sa.CompoundSelect[Any] | None = None
     if noun is states.SHARE_NETWORK:
         query = sa.select(share_servers.c.id).where(
@@ -623,6 +624,12 @@ def _owners(conn: Connection, noun: states.Noun, key: str) -> list[str]:
                 sa.select(table.c.id).where(table.c.share_server_id == key)
                 for table in (share_instances, share_groups)
             ]
+        )
+    elif noun is states.SHARE:
+        made_with_group = shares.c.source_share_group_snapshot_member_id.is_not(None)
+        of_instance = sa.select(share_instances.c.share_id).where(share_instances.c.id == key)
+        query = sa.select(shares.c.share_group_id).where(
+            made_with_group, shares.c.id.in_(of_instance)
         )
     elif noun is states.ACCESS_RULE:
         query = sa.select(share_instance_access_map.c.share_instance_id).where(

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import Connection
 
 from abaca.domain.share_group_types import share_group_types
-from abaca.domain.share_groups import share_group_creation, share_group_snapshots, share_groups
+from abaca.domain.share_groups import (
+    group_from_snapshot,
+    share_group_creation,
+    share_group_snapshots,
+    share_groups,
+)
 from abaca.domain.share_groups.share_group_creation import GroupRequest
 from abaca.domain.share_types import share_types
 from abaca.values import Page
@@ -38,6 +43,14 @@ def share_create_of_another_group(ground: Ground) -> Ask:
     group = create_group(ground.stack, network)
     assert ground.stack.settled_group(group) == "available"
     return lambda: ground.stack.share(network, share_type="snap", share_group_id=group)
+
+
+def share_group_clone(ground: Ground) -> Ask:
+    """From a snapshot of a group with two shares."""
+    stack, group = ground.stack, _group_with_shares(ground)
+    made = stack.do(share_group_snapshots.create, MEMBER, group)["id"]
+    assert stack.settled_group_snapshot(made) == "available"
+    return lambda: clone_group(stack, made)
 
 
 def share_group_snapshot_create(ground: Ground) -> Ask:
@@ -76,6 +89,20 @@ def create_group(stack: Stack, network: str | None, share_type: str = "snap") ->
     return stack.do(create)
 
 
+def clone_group(stack: Stack, group_snapshot: str, share_type: str = "snap") -> str:
+    """A group of that type from the snapshot of another; its id."""
+
+    def create(conn: Connection) -> str:
+        request = GroupRequest(
+            share_group_type_id=group_type_for(conn, share_type),
+            share_types=[],
+            source_share_group_snapshot_id=group_snapshot,
+        )
+        return str(group_from_snapshot.create(conn, MEMBER, request)["id"])
+
+    return stack.do(create)
+
+
 def group_type_for(conn: Connection, share_type: str) -> str:
     """The id of a type of groups that hold shares of that type, made if there is none yet."""
     for known in share_group_types.LISTING.find(conn, ADMIN, {}, PAGE):
@@ -108,6 +135,7 @@ SCENES = (
     share_group_create,
     share_group_create_of_another_server,
     share_create_of_another_group,
+    share_group_clone,
     share_group_snapshot_create,
     share_group_snapshot_delete,
 )

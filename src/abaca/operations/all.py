@@ -9,6 +9,7 @@ from abaca.operations.share_backup_delete import share_backup_delete
 from abaca.operations.share_backup_restore import share_backup_restore
 from abaca.operations.share_create import share_create
 from abaca.operations.share_delete import share_delete
+from abaca.operations.share_group_clone import share_group_clone
 from abaca.operations.share_group_create import share_group_create
 from abaca.operations.share_group_snapshot_create import share_group_snapshot_create
 from abaca.operations.share_group_snapshot_delete import share_group_snapshot_delete
@@ -50,6 +51,7 @@ WORKFLOWS = (
     share_create,
     share_delete,
     share_extend,
+    share_group_clone,
     share_group_create,
     share_group_snapshot_create,
     share_group_snapshot_delete,

@@ -14,9 +14,9 @@ from abaca.api.row_routes import Names, RowRoutes, Rules
 from abaca.api.wire.share_groups import SHARE_GROUP, ShareGroupCreate, ShareGroupUpdate
 from abaca.db.session import begin
 from abaca.domain.share_group_types import share_group_types
-from abaca.domain.share_groups import share_group_creation, share_groups
+from abaca.domain.share_groups import group_from_snapshot, share_group_creation, share_groups
 from abaca.domain.share_groups.share_group_creation import GroupRequest
-from abaca.errors import Invalid, Missing
+from abaca.errors import Invalid
 
 _NO_BODY = "'share_group' is missing from the request body."
 _QUERY = ListQuery(
@@ -49,13 +49,13 @@ _ROWS = RowRoutes(
 def create(call: Call) -> dict[str, Any]:
     """POST /share-groups"""
     new = call.body("share_group", ShareGroupCreate, missing=Invalid(_NO_BODY))
-    if new.source_share_group_snapshot_id:
-        raise Missing(
-            f"Share group snapshot {new.source_share_group_snapshot_id} could not be found."
-        )
-    share_types = new.share_types or [call.conf.default_share_type]
+    source = new.source_share_group_snapshot_id
+    if source:
+        _require_nothing_inherited(new)
+    share_types = [] if source else new.share_types or [call.conf.default_share_type]
     if None in share_types:
         raise Invalid("Share types must be given: no default share type is configured.")
+    make = group_from_snapshot.create if source else share_group_creation.create
     with begin(call.engine) as conn:
         request = GroupRequest(
             share_group_type_id=new.share_group_type_id or _default_type(call, conn),
@@ -64,9 +64,20 @@ def create(call: Call) -> dict[str, Any]:
             description=new.description,
             share_network_id=new.share_network_id or None,
             availability_zone=new.availability_zone or None,
+            source_share_group_snapshot_id=source or None,
         )
-        made = share_group_creation.create(conn, call.caller, request, call.quota_defaults)
+        made = make(conn, call.caller, request, call.quota_defaults)
     return _ROWS.one(call, made)
+
+
+def _require_nothing_inherited(new: ShareGroupCreate) -> None:
+    """Raises Invalid if the request has what a group gets from its source."""
+    for name in ("share_types", "share_network_id", "availability_zone"):
+        if getattr(new, name):
+            raise Invalid(
+                f"Cannot supply both '{name}' and 'source_share_group_snapshot_id': the group gets "
+                "that from its source."
+            )
 
 
 def _default_type(call: Call, conn: Connection) -> str:

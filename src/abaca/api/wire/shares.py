@@ -74,7 +74,7 @@ SHARE = View(
     Field("create_share_from_snapshot_support", since=24, type=FLAG),
     Field("revert_to_snapshot_support", since=27, type=FLAG),
     Field("share_group_id", since=31),
-    Field("source_share_group_snapshot_member_id", Constant(None), since=31),
+    Field("source_share_group_snapshot_member_id", since=31),
     Field("mount_snapshot_support", since=32, type=FLAG),
     Field("progress", since=54),
     Field("is_soft_deleted", _is_soft_deleted, since=69, type=FLAG),

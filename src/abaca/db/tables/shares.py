@@ -28,6 +28,8 @@ shares = sa.Table(
     sa.Column("export_choice", sa.JSON(none_as_null=True)),
     sa.Column("snapshot_id", sa.String(36)),
     reference("share_group_id", "share_groups", nullable=True),
+    # made from that member of a group snapshot (a row of share_snapshots), which may go before it
+    sa.Column("source_share_group_snapshot_member_id", sa.String(36)),
     sa.Column("task_state", sa.String(255)),
     sa.Column("scheduled_to_be_deleted_at", sa.DateTime),  # set: the share is soft-deleted
     # Taken from the share type when the share is made; a later change of the type does not touch

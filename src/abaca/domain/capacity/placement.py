@@ -67,11 +67,17 @@ def place_and_claim(
 
 
 def choose_for_group(
-    conn: Connection, requests: Sequence[PlacementRequest], group_specs: Mapping[str, str]
+    conn: Connection,
+    requests: Sequence[PlacementRequest],
+    group_specs: Mapping[str, str],
+    host: str | None = None,
 ) -> tuple[Placement, str | None]:
     """Choose a pool that fits all the requests, one a share type, and the group's specs; nothing is
-    claimed. With how the pool takes consistent snapshots (`pool`, `host`); None: it does not."""
-    known = candidates(conn)
+    claimed. With how the pool takes consistent snapshots (`pool`, `host`); None: it does not.
+
+    `host`: the only pool allowed (host@backend#pool), if not None.
+    """
+    known = candidates(conn) if host is None else _pools(conn, _POOLS.where(pools.c.host == host))
     placement = place_group(requests, group_specs, known)
     chosen = next((pool for pool in known if pool.host == placement.host), None)
     consistent = chosen and reported(chosen, CONSISTENT_SNAPSHOTS)

@@ -24,6 +24,7 @@ from abaca.db.tables import (
     share_snapshot_instance_access_map,
     share_snapshot_instances,
     share_snapshots,
+    shares,
 )
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.rows import states
@@ -57,7 +58,16 @@ def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
         server.in_(ids) | server.in_(half_set_up),
         status_reason=reason[:1023],
     )
-    states.give_up(conn, states.SHARE, share_instances.c.id.in_(ids))
+    made_with_group = sa.select(shares.c.id).where(
+        shares.c.share_group_id.in_(ids),
+        shares.c.source_share_group_snapshot_member_id.is_not(None),
+    )
+    of_group = share_instances.c.share_id.in_(made_with_group)
+    states.give_up(
+        conn,
+        states.SHARE,
+        share_instances.c.id.in_(ids) | (of_group & (share_instances.c.status == "creating")),
+    )
     states.give_up(conn, states.ACCESS_RULES, share_instances.c.id.in_(ids))
     states.give_up(conn, states.ACCESS_RULE, share_instance_access_map.c.share_instance_id.in_(ids))
     instances.show_change(

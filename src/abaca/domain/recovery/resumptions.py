@@ -23,7 +23,11 @@ from abaca.db.tables import (
 )
 from abaca.domain.backups import share_backups
 from abaca.domain.rows import states
-from abaca.domain.share_groups import share_group_snapshots, share_groups
+from abaca.domain.share_groups import (
+    group_from_snapshot,
+    share_group_snapshots,
+    share_groups,
+)
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rule_states, share_ground, shares
@@ -75,6 +79,16 @@ def share_group_create(conn: Connection, group_id: str, _server_id: str, _host: 
         raise Conflict(f"The share server of share group {group_id} is gone: make another group.")
     if group.share_server_id is not None:
         _set_up_again(conn, group.share_server_id)
+    states.move(conn, states.SHARE_GROUP, group_id, "creating")
+    share_groups.start_creation(conn, group_id)
+
+
+def share_group_clone(conn: Connection, group_id: str, _server_id: str, _host: str) -> None:
+    """The group and its shares are `creating` again."""
+    group = share_groups.lock(conn, shares.ANYBODY, group_id)
+    if group.status != "error":
+        raise _changed("share group", group_id, group.status, "error")
+    group_from_snapshot.begin_again(conn, group_id)
     states.move(conn, states.SHARE_GROUP, group_id, "creating")
     share_groups.start_creation(conn, group_id)
 

@@ -4,10 +4,11 @@ request's transaction. Its work only makes sure that the server stands."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -39,6 +40,8 @@ class GroupRequest(Value):
     description: str | None = None
     share_network_id: str | None = None
     availability_zone: str | None = None
+    source_share_group_snapshot_id: str | None = None
+    """With it, share types, network and zone are those of the group that it is a snapshot of."""
 
 
 class _Terms(NamedTuple):
@@ -51,7 +54,7 @@ class _Terms(NamedTuple):
     zones: dict[str, str]
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where the group goes: the scheduler's answer, with the zone and the server that follow from
     it, and how its pool takes consistent snapshots."""
 
@@ -69,24 +72,32 @@ def create(
 ) -> dict[str, Any]:
     """Store the group in `creating`, placed, with its work enqueued; or in `error` with a user
     message if no pool fits. Returns its view. Raises Invalid, Missing, OverQuota."""
-    specs = _specs(conn, caller, request.share_types)
+    specs = specs_of_types(conn, caller, request.share_types)
     zones = share_ground.zone_names(conn)
     ground = _ground(conn, caller, request, specs, zones)
     group_type = group_types.hold(conn, caller, request.share_group_type_id)
-    if not specs.keys() <= group_type.share_type_ids:
-        raise Invalid(
-            "Invalid input received: The specified share types must be a subset of the share types "
-            "supported by the share group type."
-        )
+    require_types_of(group_type, specs)
     terms = _Terms(request, group_type, specs, zones)
     quota_usages.claim(
         conn, caller.project_id, caller.user_id, defaults=quota_defaults, share_groups=1
     )
-    group_id = _insert(conn, caller, terms, _place(conn, terms, ground))
+    request = msgspec.structs.replace(request, share_types=list(specs))
+    group_id = store(conn, caller, request, _place(conn, terms, ground))
     return groups.get(conn, caller, group_id)
 
 
-def _specs(conn: Connection, caller: Caller, wanted: list[str]) -> dict[str, dict[str, str]]:
+def require_types_of(group_type: GroupType, share_type_ids: Collection[str]) -> None:
+    """Raises Invalid unless groups of the type may hold shares of all these types."""
+    if not group_type.share_type_ids.issuperset(share_type_ids):
+        raise Invalid(
+            "Invalid input received: The specified share types must be a subset of the share types "
+            "supported by the share group type."
+        )
+
+
+def specs_of_types(
+    conn: Connection, caller: Caller, wanted: list[str]
+) -> dict[str, dict[str, str]]:
     """The extra specs of the wanted types, by id. Raises Invalid for one that the caller does not
     see, and unless they agree on share servers."""
     try:
@@ -137,7 +148,7 @@ def _common_zones(specs: dict[str, dict[str, str]]) -> dict[str, str]:
     return {types.AVAILABILITY_ZONES: ",".join(common)}
 
 
-def _place(conn: Connection, terms: _Terms, ground: Ground) -> _Place:
+def _place(conn: Connection, terms: _Terms, ground: Ground) -> Place:
     """A pool that fits shares of all the types, and a server there; the shares claim room."""
     buckets, zones = ground.buckets, terms.zones
     requests = [
@@ -157,32 +168,34 @@ def _place(conn: Connection, terms: _Terms, ground: Ground) -> _Place:
     server_id = None
     if chosen.host is not None and ground.network is not None and buckets and zone_id:
         server_id = share_ground.server_for(conn, ground.network, chosen.host, buckets[zone_id])
-    return _Place(chosen, zone_id, server_id, consistent)
+    return Place(chosen, zone_id, server_id, consistent)
 
 
-def _insert(conn: Connection, caller: Caller, terms: _Terms, place: _Place) -> str:
-    """Store the group, and enqueue its work or say why there is none. Returns its id."""
+def store(conn: Connection, caller: Caller, request: GroupRequest, place: Place) -> str:
+    """Store the group, and enqueue its work or say why there is none. Returns its id. `request`:
+    its types by their ids."""
     group_id, host = str(uuid4()), place.chosen.host
     conn.execute(
         sa.insert(share_groups).values(
             id=group_id,
             project_id=caller.project_id,
             user_id=caller.user_id,
-            name=terms.request.name,
-            description=terms.request.description,
+            name=request.name,
+            description=request.description,
             status="creating",
             host=str(host) if host else None,
-            share_group_type_id=terms.group_type.id,
-            share_network_id=terms.request.share_network_id,
+            share_group_type_id=request.share_group_type_id,
+            share_network_id=request.share_network_id,
             share_server_id=place.share_server_id,
             availability_zone_id=place.zone_id,
             consistent_snapshot_support=place.consistent_snapshots,
+            source_share_group_snapshot_id=request.source_share_group_snapshot_id,
             created_at=utcnow(),
         )
     )
     conn.execute(
         sa.insert(share_group_share_type_mappings),
-        [{"share_group_id": group_id, "share_type_id": type_id} for type_id in terms.specs],
+        [{"share_group_id": group_id, "share_type_id": type_id} for type_id in request.share_types],
     )
     if host is None:
         _no_valid_host(conn, caller, group_id, place.chosen)

@@ -160,13 +160,22 @@ def update(
 
 def delete(conn: Connection, caller: Caller, group_snapshot_id: str) -> None:
     """Delete a group snapshot with its members, in the background. Raises Conflict in a status that
-    does not permit it."""
+    does not permit it, and while a group is being made from it."""
     row = lock(conn, caller, group_snapshot_id)
     if not states.SHARE_GROUP_SNAPSHOT.permits(row.status, Permit.DELETE):
         permitting = ", ".join(states.SHARE_GROUP_SNAPSHOT.permitted[Permit.DELETE])
         raise Conflict(
             f"Share group snapshot {group_snapshot_id} is {row.status}; to be deleted, it must be "
             f"{permitting}."
+        )
+    being_made = sa.select(share_groups.c.id).where(
+        share_groups.c.source_share_group_snapshot_id == group_snapshot_id,
+        share_groups.c.status == "creating",
+    )
+    if copy := conn.scalar(being_made.limit(1)):
+        raise Conflict(
+            f"Share group {copy} is still being created from share group snapshot "
+            f"{group_snapshot_id}."
         )
     start(conn, row, "deleting")
 

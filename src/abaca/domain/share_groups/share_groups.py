@@ -110,9 +110,10 @@ def start_creation(conn: Connection, group_id: str) -> None:
     """Enqueue the work that makes a group, which is placed and in `creating`."""
     group = conn.execute(sa.select(share_groups).where(share_groups.c.id == group_id)).one()
     server_id = group.share_server_id
+    from_snapshot = group.source_share_group_snapshot_id is not None
     start_on(
         conn,
-        "share_group_create",
+        "share_group_clone" if from_snapshot else "share_group_create",
         group_id,
         group.host,
         server_id,

@@ -101,7 +101,7 @@ def create(
         gigabytes=terms.request.size,
     )
     share_id = _insert(conn, caller, terms, _place(conn, terms, ground, hinted, choices))
-    snapshot_schedules.begin(conn, share_id, terms.plans)
+    snapshot_schedules.begin(conn, {share_id: terms.plans})
     affinity.tell(conn, share_id, terms.request)
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
 

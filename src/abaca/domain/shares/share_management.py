@@ -124,11 +124,8 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
         )
     )
     supports_snapshots = share_supports.is_true(specs.get(share_types.SNAPSHOT_SUPPORT))
-    snapshot_schedules.begin(
-        conn,
-        share_id,
-        snapshot_schedules.plans({}, specs, snapshot_support=supports_snapshots),
-    )
+    plans = snapshot_schedules.plans({}, specs, snapshot_support=supports_snapshots)
+    snapshot_schedules.begin(conn, {share_id: plans})
     options = msgspec.json.encode(wanted.driver_options).decode()
     share_nouns.start_on(
         conn,

@@ -54,8 +54,25 @@ def hold(
             f"The availability zone of a share in share group {group_id} must be the group's."
         )
     _require_type(conn, group_id, share_type_id)
-    _require_server_takes_shares(conn, group)
+    require_server_takes_shares(conn, group)
     return Ground(network, None, group.availability_zone_id, group.host, group.share_server_id)
+
+
+def require_server_takes_shares(conn: Connection, group: sa.Row[Any]) -> None:
+    """Raises Invalid unless new shares can be made and reached on the group's share server, if it
+    has one."""
+    if group.share_server_id is None:
+        return
+    status, _ = share_servers.status_of(conn, group.share_server_id)
+    if not states.SHARE_SERVER.permits(status, Permit.TAKE_SHARES):
+        raise Invalid(
+            f"The share server {group.share_server_id} of share group {group.id} is {status}."
+        )
+    if share_servers.all_drain(conn, group.share_server_id):
+        raise Invalid(
+            f"All subnets of the share server of share group {group.id} drain: a new share there "
+            "could not be reached. Cancel a drain, or add a subnet first."
+        )
 
 
 def require_same_place(of_group: Ground, of_source: Ground) -> None:
@@ -100,19 +117,4 @@ def _require_type(conn: Connection, group_id: str, share_type_id: str) -> None:
         raise Invalid(
             f"The share type {share_type_id} is not one of the share types of share group "
             f"{group_id}."
-        )
-
-
-def _require_server_takes_shares(conn: Connection, group: sa.Row[Any]) -> None:
-    if group.share_server_id is None:
-        return
-    status, _ = share_servers.status_of(conn, group.share_server_id)
-    if not states.SHARE_SERVER.permits(status, Permit.TAKE_SHARES):
-        raise Invalid(
-            f"The share server {group.share_server_id} of share group {group.id} is {status}."
-        )
-    if share_servers.all_drain(conn, group.share_server_id):
-        raise Invalid(
-            f"All subnets of the share server of share group {group.id} drain: a new share there "
-            "could not be reached. Cancel a drain, or add a subnet first."
         )

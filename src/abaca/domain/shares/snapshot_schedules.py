@@ -40,13 +40,11 @@ def replace(conn: Connection, share_id: str, wanted: list[SnapshotPlan]) -> None
     """Store the schedule of a share in place of the one before. Snapshots that were taken stay."""
     table = snapshot_schedules
     conn.execute(sa.delete(table).where(table.c.share_id == share_id))
-    begin(conn, share_id, wanted)
+    begin(conn, {share_id: wanted})
 
 
-def begin(conn: Connection, share_id: str, wanted: list[SnapshotPlan]) -> None:
-    """Store the schedule of a new share."""
-    if not wanted:
-        return
+def begin(conn: Connection, wanted: Mapping[str, list[SnapshotPlan]]) -> None:
+    """Store the schedules of new shares, by their ids."""
     now = utcnow()
     rows = [
         {
@@ -54,6 +52,8 @@ def begin(conn: Connection, share_id: str, wanted: list[SnapshotPlan]) -> None:
             **plan._asdict(),
             "next_at": snapshot_plans.next_time(plan, share_id, now),
         }
-        for plan in wanted
+        for share_id, plans_of_share in wanted.items()
+        for plan in plans_of_share
     ]
-    conn.execute(sa.insert(snapshot_schedules), rows)
+    if rows:
+        conn.execute(sa.insert(snapshot_schedules), rows)
