@@ -127,7 +127,7 @@ def test_groups(shell: Shell, stage: str) -> None:
         *("share", "group", "create", "--name", "together", "--share-types", "every"),
         *("--share-group-type", "pair", "--share-network", "every", "--wait"),
     )
-    assert (made["status"], made["consistent_snapshot_support"]) == ("available", None)
+    assert (made["status"], made["consistent_snapshot_support"]) == ("available", "pool")
     shell.run("share", "group", "set", "together", "--description", "told", "--status", "available")
     assert shell.ask("share", "group", "show", "together")["description"] == "told"
     shell.run("share", "group", "unset", "together", "--description")

@@ -3,6 +3,8 @@ that fails."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,6 +15,7 @@ from abaca.domain.capacity.quotas import Scope
 from abaca.domain.share_groups import share_group_snapshots, share_groups
 from abaca.domain.shares import shares
 from abaca.domain.snapshots import snapshots
+from abaca.drivers.fake.faults import Fault
 from tests.operations.conftest import Install
 from tests.operations.scenarios_groups import create_group
 from tests.operations.scene import (
@@ -40,12 +43,25 @@ def group_of_two(stack: Stack, network: str | None, share_type: str) -> tuple[st
     ]
 
 
+@pytest.fixture(params=["true", "false"], ids=["of one instant", "one after the other"])
+def stack(request: pytest.FixtureRequest, install: Install) -> Iterator[Stack]:
+    """One back end that takes the members of a snapshot together, or does not."""
+    stack = install({"alpha": {"consistent_snapshot_support": request.param}})
+    with stack.working():
+        yield stack
+
+
 @pytest.fixture
 def group(stack: Stack) -> tuple[str, list[str]]:
     """On a share server."""
     stack.share_type("snap", snapshot_support="True", mount_snapshot_support="True")
     network = stack.share_network(*stack.network("10.1.0.0/24", "fd00:1::/64"))
     return group_of_two(stack, network, "snap")
+
+
+def failing_to_take(error: str, **more: str) -> list[Fault]:
+    """However they are taken."""
+    return [failing(call, error, **more) for call in ("create_group_snapshot", "create_snapshot")]
 
 
 def take(stack: Stack, group: str) -> str:
@@ -100,7 +116,7 @@ def test_a_group_without_shares_and_one_without_a_share_server(install: Install)
 
 def test_if_one_member_cannot_be_taken_none_is(stack: Stack, group: tuple[str, list[str]]) -> None:
     key, members = group
-    plan(stack, failing("create_snapshot", "NoSpace", match=instance_of(stack, max(members)).id))
+    plan(stack, *failing_to_take("NoSpace", match=instance_of(stack, max(members)).id))
     made = take(stack, key)
     assert stack.settled_group_snapshot(made) == "error"
     assert world(stack)["snapshots"] == {}
@@ -132,7 +148,7 @@ def test_what_a_deletion_leaves_is_deleted_again(
 def test_parked_work_is_resumed(stack: Stack, group: tuple[str, list[str]], call: str) -> None:
     key, members = group
     if call == "create_snapshot":
-        plan(stack, failing(call, "bug"))
+        plan(stack, *failing_to_take("bug"))
         made = take(stack, key)
         assert stack.settled_group_snapshot(made) == "error"
         resume(stack)

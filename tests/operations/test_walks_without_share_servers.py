@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from abaca.domain.services import services
+from abaca.domain.share_groups import share_group_snapshots
 from abaca.domain.shares import share_management, shares
 from tests.databases import SqliteDatabases
 from tests.operations.scenarios import Ask
 from tests.operations.scene import allow, settled_rules
+from tests.operations.test_share_group_snapshots import group_of_two
 from tests.operations.test_walks import walk
 from tests.operations.test_without_share_servers import (
     HOST,
@@ -22,6 +24,8 @@ from tests.operations.test_without_share_servers import (
     made_share,
 )
 from tests.stack import ADMIN, MEMBER, Stack
+
+OPTIONS = {**WITHOUT_SERVERS, "consistent_snapshot_support": "false"}
 
 
 def share_create(stack: Stack) -> Ask:
@@ -41,6 +45,12 @@ def share_manage(stack: Stack) -> Ask:
     return lambda: stack.do(share_management.manage, ADMIN, what)
 
 
+def share_group_snapshot_create(stack: Stack) -> Ask:
+    """Of two shares, one after the other."""
+    group, _ = group_of_two(stack, None, "plain")
+    return lambda: stack.do(share_group_snapshots.create, MEMBER, group)
+
+
 def service_ensure_shares(stack: Stack) -> Ask:
     share = made_share(stack)
     allow(stack, share, "10.0.0.0/8")
@@ -50,7 +60,10 @@ def service_ensure_shares(stack: Stack) -> Ask:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("scene", [share_create, share_extend, share_manage, service_ensure_shares])
+@pytest.mark.parametrize(
+    "scene",
+    [share_create, share_extend, share_group_snapshot_create, share_manage, service_ensure_shares],
+)
 def test_killed_anywhere_it_ends_the_same(
     scene: Callable[[Stack], Ask], sqlite_databases: SqliteDatabases, tmp_path: Path
 ) -> None:
@@ -58,4 +71,4 @@ def test_killed_anywhere_it_ends_the_same(
         stack.share_type("plain", driver_handles_share_servers="False", **SUPPORTS)
         return scene(stack)
 
-    walk(begun, scene.__name__, sqlite_databases, tmp_path, WITHOUT_SERVERS)
+    walk(begun, scene.__name__, sqlite_databases, tmp_path, OPTIONS)

@@ -13,7 +13,7 @@ def of_type(on_several: bool = False, **specs: str) -> PlacementRequest:
 
 FAST = pool("a#fast", capabilities={"fast": True})
 BOTH = pool("b#both", total=50, capabilities={"fast": True, "thin": True})
-STEADY = pool("c#steady", total=10, capabilities={"consistent_snapshot_support": "host"})
+STEADY = pool("c#steady", total=10, capabilities={"sg_consistent_snapshot_support": "host"})
 
 
 def test_the_pool_fits_shares_of_all_types() -> None:

@@ -24,6 +24,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
       with each server too.
     * `snapshot_support`, `create_share_from_snapshot_support`, `revert_to_snapshot_support`: the
       methods of these names.
+    * `consistent_snapshot_support`: `create_group_snapshot`. Pools show it as Manila does, as
+      `sg_consistent_snapshot_support`, `pool`: of the shares of a group, which are on one pool.
     * `mount_snapshot_support`: snapshots are exported. Such a back end also reports
       `snapshot_inherit_share_access_support`, both ways.
     * `revert_keeps_mounts` (not Manila's): clients of a reverted share need not mount it again.
@@ -44,6 +46,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     create_share_from_snapshot_support: bool = False
     revert_to_snapshot_support: bool = False
     mount_snapshot_support: bool = False
+    consistent_snapshot_support: bool = False
     revert_keeps_mounts: bool = False
     export_subnets_support: bool = False
     backup_support: bool = False
@@ -56,6 +59,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         a list of both."""
         shown = msgspec.structs.asdict(self)
         shown["storage_protocol"] = "_".join(shown.pop("storage_protocols"))
+        shown["sg_consistent_snapshot_support"] = (
+            "pool" if shown.pop("consistent_snapshot_support") else None
+        )
         # Whose rules hold is the service's affair: a driver is given those that do.
         shown["snapshot_inherit_share_access_support"] = (
             [True, False] if self.mount_snapshot_support else False

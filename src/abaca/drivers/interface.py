@@ -484,6 +484,21 @@ class ShareDriver(ABC):
         """
         raise _undeclared("snapshot_support")
 
+    def create_group_snapshot(
+        self, snapshots: Sequence[Snapshot], server: ShareServer | None
+    ) -> dict[str, SnapshotUpdate]:
+        """Take snapshots of several shares, at least one, of one instant: what any client had been
+        told is written is in them, and nothing that a client wrote after it was told of something
+        that is not. All shares are on the same server and pool; none of the snapshots
+        `is_mountable`.
+
+        Capability `consistent_snapshot_support`. Returns as `create_snapshot` does, by the
+        snapshots' ids. A repeated call may exchange all of them, as nobody has used them. After a
+        failure `delete_snapshot` follows for each. Clients may wait for a moment; they get no
+        error.
+        """
+        raise _undeclared("consistent_snapshot_support")
+
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
         """Delete a snapshot, mounted or not. One that does not exist is success; `server` may be
         partly deleted, and shares made from the snapshot stay. Capability `snapshot_support`."""

@@ -19,7 +19,7 @@ from abaca.workflow.steps import effect, later, tx, workflow
 
 def fail(conn: Connection, group_id: str, share_server_id: str, host: str, reason: str) -> None:
     """The group and its shares are in error."""
-    group_from_snapshot.fail(conn, group_id, reason)
+    group_from_snapshot.give_up(conn, group_id, reason)
 
 
 @workflow(on_failure=fail, on_resume=resumptions.share_group_clone)

@@ -33,27 +33,32 @@ def share_group_snapshot_create(group_snapshot_id: str, share_server_id: str, ho
         Host.parse(host).service,
         [member.share_instance_id for member in members],
     ):
-        taken = _take_all([member.instance_id for member in members], share_server_id, host)
+        ids = [member.instance_id for member in members]
+        taken = _take_all(group_snapshot_id, ids, share_server_id, host) if ids else {}
         tx(share_group_snapshots.created, group_snapshot_id, taken)
 
 
 def _take_all(
-    instance_ids: list[str], share_server_id: str, host: str
+    group_snapshot_id: str, instance_ids: list[str], share_server_id: str, host: str
 ) -> dict[str, SnapshotUpdate]:
-    """What the driver reports of each. If one fails, those before it are deleted."""
+    """What the driver reports of each: of one instant, if it can, or one after the other. If one
+    fails, all are deleted."""
     driver = serving.current().driver(host)
     server = later(driver_values.server_of_share, share_server_id)
     taken: dict[str, SnapshotUpdate] = {}
-    for number, instance_id in enumerate(instance_ids, 1):
-        snapshot = later(snapshot_values.snapshot, instance_id)
-        try:
+    try:
+        if driver.capabilities.consistent_snapshot_support:
+            members = later(snapshot_values.of_group_snapshot, group_snapshot_id)
+            return effect(driver.create_group_snapshot, members, server)
+        for instance_id in instance_ids:
+            snapshot = later(snapshot_values.snapshot, instance_id)
             taken[instance_id] = effect(driver.create_snapshot, snapshot, server)
-        except BackendError:
-            # What is left when this fails, too, goes with the deletion of the group snapshot; the
-            # reason to tell is the first one.
-            for begun in reversed(instance_ids[:number]):
-                with suppress(BackendError):
-                    left = later(snapshot_values.snapshot, begun)
-                    effect(driver.delete_snapshot, left, server)
-            raise
+    except BackendError:
+        # What is left when this fails, too, goes with the deletion of the group snapshot; the
+        # reason to tell is the first one.
+        for instance_id in reversed(instance_ids):
+            with suppress(BackendError):
+                left = later(snapshot_values.snapshot, instance_id)
+                effect(driver.delete_snapshot, left, server)
+        raise
     return taken

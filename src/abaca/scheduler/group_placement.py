@@ -14,6 +14,8 @@ from abaca.values import Host, PlacementRequest, Pool
 
 CONSISTENT_SNAPSHOTS = "consistent_snapshot_support"
 """The only spec of a group type that pools are judged by, as in Manila; the others are labels."""
+SHOWN_AS = "sg_consistent_snapshot_support"
+"""What pools report it as, `pool` or `host`."""
 
 
 def place_group(
@@ -39,9 +41,7 @@ def place_group(
 
 
 def _consistent(wanted: str, pools: Sequence[Pool]) -> tuple[list[Pool], list[Rejection]]:
-    lacking = [
-        pool for pool in pools if not satisfies(reported(pool, CONSISTENT_SNAPSHOTS), wanted)
-    ]
+    lacking = [pool for pool in pools if not satisfies(reported(pool, SHOWN_AS), wanted)]
     if not lacking:
         return list(pools), []
     pairs: list[tuple[Host, str]] = [

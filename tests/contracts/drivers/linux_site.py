@@ -131,6 +131,18 @@ class Site:
     ) -> Snapshot:
         """A snapshot of the share as it is now; one that is mountable is read by whoever uses the
         share."""
+        snapshot = self.new_snapshot(share, server, is_mountable=is_mountable)
+        taken = self.driver.create_snapshot(snapshot, server)
+        return msgspec.structs.replace(
+            snapshot,
+            export_locations=taken.export_locations or [],
+            provider_location=taken.provider_location,
+        )
+
+    def new_snapshot(
+        self, share: Share, server: ShareServer, *, is_mountable: bool = False
+    ) -> Snapshot:
+        """One that is not taken yet."""
         rules = (
             [msgspec.structs.replace(given, access_level="ro") for given in share.access_rules]
             if is_mountable
@@ -146,12 +158,7 @@ class Site:
             access_rules=rules,
         )
         self._shares.append((snapshot.id, server.id))
-        taken = self.driver.create_snapshot(snapshot, server)
-        return msgspec.structs.replace(
-            snapshot,
-            export_locations=taken.export_locations or [],
-            provider_location=taken.provider_location,
-        )
+        return snapshot
 
     def clone(self, snapshot: Snapshot, server: ShareServer, size: int = 1) -> Share:
         """A share made from the snapshot, that everybody may write to."""

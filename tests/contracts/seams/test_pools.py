@@ -7,14 +7,14 @@ import errno
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from abaca.drivers.linux import mounts
 from abaca.drivers.linux.pools.interface import FileSystems, NotThere, Pool
-from abaca.errors import NoSpace, Refused
+from abaca.errors import NoSpace, Refused, Unavailable
 from tests.contracts.seams.installation import installation, pools
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
@@ -135,6 +135,36 @@ def test_a_snapshot_keeps_what_the_share_held_and_is_only_read(pool: Pool, point
         with pytest.raises(OSError) as refused:
             file.write_text("changed")
         assert refused.value.errno == errno.EROFS
+
+
+def test_snapshots_of_several_shares_are_all_taken_anew_or_none_is_left(pool: Pool) -> None:
+    shares = ("one", "two")
+    for share in shares:
+        pool.create(share, 1)
+        write(pool, share, "before")
+    taken = {f"of-{share}": share for share in shares}
+    pool.snapshot("of-one", "one")  # of a call that was lost
+    seen: list[list[str]] = []
+
+    @contextmanager
+    def still(fault: Exception | None = None) -> Iterator[None]:
+        for share in shares:
+            write(pool, share, "after")
+        seen.append(pool.share_ids())
+        yield
+        seen.append(pool.share_ids())
+        if fault is not None:
+            raise fault
+
+    pool.snapshot_all(taken, still())
+    assert seen == [["one", "two"], ["of-one", "of-two", "one", "two"]], "all within the moment"
+    assert [text_of(pool, snapshot) for snapshot in taken] == ["after"] * 2
+    with pytest.raises(Unavailable):
+        pool.snapshot_all(taken, still(Unavailable("not kept")))
+    assert pool.share_ids() == ["one", "two"]
+    with pytest.raises(NotThere):
+        pool.snapshot_all({"of-one": "one", "of-gone": "gone"}, nullcontext())
+    assert pool.share_ids() == ["one", "two"]
 
 
 def test_whose_snapshot_one_is(pool: Pool) -> None:

@@ -16,7 +16,7 @@ from abaca.domain.rows import messages
 from abaca.domain.rows.heartbeats import is_up
 from abaca.errors import Conflict
 from abaca.scheduler.filters.capacity import room_gb
-from abaca.scheduler.group_placement import CONSISTENT_SNAPSHOTS, place_group
+from abaca.scheduler.group_placement import SHOWN_AS, place_group
 from abaca.scheduler.placement import Placement, place
 from abaca.scheduler.specs import reported
 from abaca.values import Host, PlacementRequest, Pool, PoolStats
@@ -80,7 +80,7 @@ def choose_for_group(
     known = candidates(conn) if host is None else _pools(conn, _POOLS.where(pools.c.host == host))
     placement = place_group(requests, group_specs, known)
     chosen = next((pool for pool in known if pool.host == placement.host), None)
-    consistent = chosen and reported(chosen, CONSISTENT_SNAPSHOTS)
+    consistent = chosen and reported(chosen, SHOWN_AS)
     return placement, consistent if isinstance(consistent, str) else None
 
 

@@ -56,6 +56,11 @@ def snapshot(conn: Connection, instance_id: str) -> Snapshot:
     return found[0]
 
 
+def of_group_snapshot(conn: Connection, group_snapshot_id: str) -> list[Snapshot]:
+    """The members of a group snapshot."""
+    return snapshots(conn, share_snapshots.c.share_group_snapshot_id == group_snapshot_id)
+
+
 def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot:
     """The snapshot that a share is made from. Raises Refused if it does not exist."""
     found = snapshots(conn, share_snapshot_instances.c.snapshot_id == snapshot_id)

@@ -129,7 +129,7 @@ def created(conn: Connection, group_id: str, made: Mapping[str, list[ExportLocat
     groups.created(conn, group_id)
 
 
-def fail(conn: Connection, group_id: str, reason: str) -> None:
+def give_up(conn: Connection, group_id: str, reason: str) -> None:
     """The group and its shares are in error; its project is told why."""
     for held in _held_instances(conn, group_id):
         if held.status == "creating":

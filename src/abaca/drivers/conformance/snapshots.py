@@ -67,6 +67,27 @@ class SnapshotConformance:
                 stage.new_snapshot(stage.new_share(server), server), server
             )
 
+    def test_several_shares_have_snapshots_of_one_instant(self, stage: Stage) -> None:
+        need_group_snapshots(stage)
+        server = stage.server()
+        snapshots = [stage.new_snapshot(stage.share(server), server) for _ in range(3)]
+        told = twice(lambda: stage.driver.create_group_snapshot(snapshots, server))
+        assert told.keys() == {snapshot.id for snapshot in snapshots}
+        for snapshot in snapshots:
+            twice(lambda one=snapshot: stage.driver.delete_snapshot(one, server))  # type: ignore[misc]
+
+    def test_if_one_of_several_shares_is_not_there_no_snapshot_is_taken(self, stage: Stage) -> None:
+        need_group_snapshots(stage)
+        copies = stage.driver.capabilities.create_share_from_snapshot_support
+        need(copies, "create_share_from_snapshot_support")
+        server = stage.server()
+        there = stage.new_snapshot(stage.share(server), server)
+        lost = stage.new_snapshot(stage.new_share(server), server)
+        with pytest.raises(BackendError):
+            stage.driver.create_group_snapshot([there, lost], server)
+        with pytest.raises(BackendError):
+            stage.driver.create_share_from_snapshot(stage.new_share(server), there, server)
+
     def test_a_snapshot_is_deleted_without_its_server(self, stage: Stage) -> None:
         need_snapshots(stage)
         server = stage.server()
@@ -311,6 +332,11 @@ def _as_found(snapshot: Snapshot, **more: object) -> Snapshot:
     return msgspec.structs.replace(
         snapshot, **{"size": 0, "is_complete": False, "export_locations": [], **more}
     )
+
+
+def need_group_snapshots(stage: Stage) -> None:
+    """Skip what no snapshots of one instant can be taken for."""
+    need(stage.driver.capabilities.consistent_snapshot_support, "consistent_snapshot_support")
 
 
 def need_snapshots(stage: Stage) -> None:

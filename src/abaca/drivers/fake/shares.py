@@ -152,6 +152,24 @@ class FakeShares(FakeBackEnd):
                 export_locations=locations if stored.is_mountable else None,
             )
 
+    def create_group_snapshot(
+        self, snapshots: Sequence[Snapshot], server: ShareServer | None
+    ) -> dict[str, SnapshotUpdate]:
+        ids = [id_ for snapshot in snapshots for id_ in snapshot_ids(snapshot)]
+        with (
+            self._call("create_group_snapshot", *ids, *self._server_ids(server)),
+            self._store.change() as world,
+        ):
+            server_id = self._server_of(world, server)
+            for snapshot in snapshots:
+                share_there(world, snapshot.share)
+            for snapshot in snapshots:
+                world.snapshots[snapshot.id] = stored_snapshot(world, snapshot, server_id)
+            return {
+                snapshot.id: SnapshotUpdate(provider_location=f"{_SNAPSHOTS}{snapshot.id}")
+                for snapshot in snapshots
+            }
+
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
         with (
             self._call("delete_snapshot", *snapshot_ids(snapshot), *self._server_ids(server)),

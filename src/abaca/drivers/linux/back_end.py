@@ -105,6 +105,7 @@ class LinuxBackEnd(ShareDriver):
         create_share_from_snapshot_support=True,
         revert_to_snapshot_support=True,
         mount_snapshot_support=True,
+        consistent_snapshot_support=True,
         export_subnets_support=True,
         revert_keeps_mounts=True,
         ipv4_support=True,

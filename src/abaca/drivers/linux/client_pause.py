@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from abaca.drivers.linux import namespaces, packet_filter, processes
 from abaca.errors import Unavailable
@@ -31,18 +32,41 @@ chain arriving {{
 """
 
 
+class Pause(NamedTuple):
+    """`is_complete`: earlier requests had been dealt with when it began. `ends_at`: when the kernel
+    ends it, by the monotonic clock."""
+
+    is_complete: bool
+    ends_at: float
+
+    def require_kept(self) -> None:
+        """Raises Unavailable unless nothing that clients asked for has been done since it began."""
+        if not self.is_complete:
+            raise Unavailable(
+                "Requests of clients that were under way took too long to be waited for.",
+                is_public=True,
+            )
+        if time.monotonic() >= self.ends_at:
+            raise Unavailable(
+                f"It took longer than the {MOST_SECONDS} seconds for which clients may be kept "
+                "waiting.",
+                is_public=True,
+            )
+
+
 @contextmanager
-def clients_paused(namespace: str, is_idle: Callable[[], bool]) -> Iterator[None]:
+def clients_paused(namespace: str, is_idle: Callable[[], bool]) -> Iterator[Pause]:
     """While the block runs, clients of the share server in this namespace wait, and see no error.
     Keep it short.
 
     Begins when the NFS server is idle, or after a second if earlier requests take longer.
     """
+    ends_at = time.monotonic() + MOST_SECONDS  # the kernel counts from a moment later
     namespaces.inside(namespace, lambda _: packet_filter.replace_table(*TABLE, _FILTER))
     try:
         threading.Event().wait(SETTLE_SECONDS)
-        processes.wait_until(is_idle, MOST_UNDER_WAY_SECONDS)
-        yield
+        is_complete = processes.wait_until(is_idle, MOST_UNDER_WAY_SECONDS)
+        yield Pause(is_complete, ends_at)
     finally:
         release(namespace)
 

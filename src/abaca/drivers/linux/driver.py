@@ -322,6 +322,21 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
             export_locations=self.export_locations(snapshot, server),
         )
 
+    def create_group_snapshot(
+        self, snapshots: Sequence[Snapshot], server: ShareServer | None
+    ) -> dict[str, SnapshotUpdate]:
+        """Clients of this server wait meanwhile."""
+        server = self._of(server)
+        pool = self._pool_of(server.id)
+        with self._paused(), self._locked(server.id) as linux_server:
+            pool.snapshot_all(
+                {snapshot.id: snapshot.share.id for snapshot in snapshots}, linux_server.still()
+            )
+        return {
+            snapshot.id: SnapshotUpdate(provider_location=str(pool.path(snapshot.id)))
+            for snapshot in snapshots
+        }
+
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
         server = self._of(server)
         with self._locked(server.id) as linux_server:

@@ -187,6 +187,16 @@ class LinuxServer:
             point.rmdir()
 
     @contextmanager
+    def still(self) -> Iterator[None]:
+        """Clients of the server write nothing while the block runs; they wait. Raises Unavailable,
+        at its end, too, when that cannot be said: the file service is busy for too long, or the
+        block took longer than clients may wait."""
+        with self.service.clients_paused() as pause:
+            pause.require_kept()
+            yield
+            pause.require_kept()
+
+    @contextmanager
     def set_aside(self, export: Export) -> Iterator[None]:
         """A share is neither published nor mounted while the block runs, and is both again,
         whatever comes of it.

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from abaca.drivers.linux.layout import NO_SHARE, ServerLayout
 from abaca.values import (
@@ -163,13 +163,20 @@ class FileService(ABC):
         `publish` brings it back."""
 
     @abstractmethod
-    def clients_paused(self) -> AbstractContextManager[None]:
+    def clients_paused(self) -> AbstractContextManager[Pause]:
         """While the block runs, which must be short, the server's clients wait and see no error,
         whatever is released and published in it."""
 
     @abstractmethod
     def resume_clients(self) -> None:
         """End a pause that a worker which died in `clients_paused` has left."""
+
+
+class Pause(Protocol):
+    """Clients wait."""
+
+    def require_kept(self) -> None:
+        """Raises Unavailable unless nothing that clients asked for has been done since it began."""
 
 
 class FileServices(ABC):

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -247,6 +247,28 @@ class BtrfsPool:
             except NoSpace:
                 pool.destroy(snapshot_id)
                 raise
+
+    def snapshot_all(
+        self, snapshots: Mapping[str, str], still: AbstractContextManager[object]
+    ) -> None:
+        """Take read-only copies of what several shares hold, of one instant. Raises NoSpace, and
+        whatever `still` raises, and leaves none."""
+        with self._lock, self._opened() as pool, ExitStack() as undone:
+            for snapshot_id, share_id in snapshots.items():
+                pool.destroy(snapshot_id)  # of a call that was lost
+                exclusive = pool.group(pool.number_of(share_id)).exclusive
+                self._require_room_to_keep(pool, share_id, exclusive)
+                undone.callback(pool.destroy, snapshot_id)
+            subvolumes.store(pool.top)  # before, so that the moment is short
+            with still:
+                for snapshot_id, share_id in snapshots.items():
+                    with pool.subvolume(share_id) as share:
+                        subvolumes.snapshot(
+                            pool.shares, safe_id(snapshot_id), share, read_only=True
+                        )
+            for share_id in snapshots.values():
+                self._require_room_to_keep(pool, share_id, 0)
+            undone.pop_all()
 
     def is_snapshot_of(self, snapshot_id: str, share_id: str) -> bool:
         """Whether there is a read-only copy by that id of what this very share holds or held: taken

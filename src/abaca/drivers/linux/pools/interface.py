@@ -64,6 +64,16 @@ class Pool(Protocol):
         """Make sure of a read-only copy of what a share holds now. Raises NoSpace, and leaves none,
         when it would cost a share its room."""
 
+    def snapshot_all(
+        self, snapshots: Mapping[str, str], still: AbstractContextManager[object]
+    ) -> None:
+        """Take read-only copies of what several shares hold, by their ids, of one instant; those
+        that are there are exchanged. Raises NoSpace, and whatever `still` raises, and leaves none.
+
+        `still` is entered for the moment in which they are taken: nothing is written to the shares
+        in it.
+        """
+
     def is_snapshot_of(self, snapshot_id: str, share_id: str) -> bool:
         """Whether there is a read-only copy by that id of what this very share holds or held: taken
         of it since it was last reverted, or what it was reverted to."""

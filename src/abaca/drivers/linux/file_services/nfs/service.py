@@ -218,7 +218,7 @@ class NfsService(GaneshaServer, FileService):
         if export_number in self.bus.active():
             self.bus.remove(export_number)
 
-    def clients_paused(self) -> AbstractContextManager[None]:
+    def clients_paused(self) -> AbstractContextManager[client_pause.Pause]:
         return client_pause.clients_paused(self._server.namespace, self.is_idle)
 
     def resume_clients(self) -> None:
