@@ -194,7 +194,7 @@ API_OPTIONS: list[cfg.Opt] = [
         default=3600,
         min=60,
         max=86400,
-        help="How long a token counts that a user of http_basic is given for a login at "
+        help="Seconds that a token from a login of an http_basic user is valid, made at "
         "/v3/auth/tokens.",
     ),
     cfg.ListOpt(
@@ -244,7 +244,7 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "audit_file",
         help="File to which a JSON line is appended for each request that changes something or "
-        "was to, and for failed logins: "
+        "tried to, and for failed logins: "
         "/var/log/abaca/audit.log. The API's user must be able to write it. The log has such "
         "lines anyway.",
     ),
@@ -369,13 +369,13 @@ WORKER_OPTIONS: list[cfg.Opt] = [
         "watch_interval",
         default=10.0,
         min=0.05,
-        help="Seconds between two looks whether every share server serves its clients.",
+        help="Seconds between two checks that every share server serves its clients.",
     ),
     cfg.FloatOpt(
         "usage_interval",
         default=60.0,
         min=0.05,
-        help="Seconds between two looks at what the shares of a back end hold, for /metrics.",
+        help="Seconds between two measurements of what a back end's shares hold, for /metrics.",
     ),
     cfg.IntOpt(
         "lease_seconds",
@@ -441,7 +441,7 @@ DNS_OPTIONS: list[cfg.Opt] = [
         default=10.0,
         min=0.05,
         max=3600.0,
-        help="Seconds between two looks whether what is published is still right.",
+        help="Seconds between two checks that what is published is still right.",
     ),
     cfg.Opt(
         "zone_file",
@@ -487,8 +487,8 @@ DNS_OPTIONS: list[cfg.Opt] = [
         "owner",
         Shaped("letters, digits, '.', '-' and '_'", r"^[A-Za-z0-9._-]{1,100}$"),
         default="abaca",
-        help="What a TXT record at each name on the server says whose it is. Different for "
-        "installations that share a zone.",
+        help="Text of the TXT record that marks each name on the server as this installation's. "
+        "Give each installation that shares a zone another one.",
     ),
 ]
 

@@ -499,8 +499,7 @@ def test_states_that_are_against_such_a_share(
         (
             share_servers,
             "error",
-            f"The share server {share['share_server_id']} of the share that the snapshot is of is "
-            "error",
+            f"Share server {share['share_server_id']} of the snapshot's share is error",
         ),
     ):
         set_status(engine, table, status=status)

@@ -105,7 +105,7 @@ TIME = "2026-01-01 00:00:00.000000"
         ([b"[" * 100_000], "cannot be read"),
         ([b'{"table": 7, "columns": []}'], "cannot be read"),
         ([head("nowhere", "a"), row(1)], "Table nowhere has rows"),
-        ([head(*POOL), head(*POOL)], "Table pools is there twice"),
+        ([head(*POOL), head(*POOL)], "Table pools appears twice"),
         ([head("pools", "host", "host")], "names a column twice"),
         ([head(*POOL), row("h")], "a row has 1 values"),
         ([head(*POOL), row("h", "s", ["{}"], 1, TIME)], "cannot be read"),

@@ -193,7 +193,7 @@ def test_what_is_there_is_not_overwritten(
     with pytest.raises(Conflict, match="already"):
         restored(conf, path, key)
     config.key_file(conf).write_text("another")
-    with pytest.raises(Conflict, match="is there already, and is not that of the archive"):
+    with pytest.raises(Conflict, match="exists, and differs from the archive"):
         restored(conf, path, key)
     for option, value in (("host", "other"), ("state_dir", "/elsewhere")):
         before = conf[option]

@@ -278,9 +278,7 @@ def test_a_backup_takes_no_longer_than_it_may(install: Setup) -> None:
         made = filled_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
         backup = stack.backup(made)
         assert stack.settled_backup(backup) == "error"
-        assert told(stack) == [
-            "It was not done after 0.0001 hours, which is as long as it may take."
-        ]
+        assert told(stack) == ["It did not end within 0.0001 hours, the longest that it may take."]
         assert (share(stack, made)["status"], world(stack)["fixed"]) == ("available", {})
 
 

@@ -97,7 +97,9 @@ def test_an_installation_is_backed_up_lost_and_restored(conf: cfg.ConfigOpts) ->
 def test_a_backup_of_nothing_and_a_restore_of_nonsense_are_errors(conf: cfg.ConfigOpts) -> None:
     file = Path(conf.state_dir).parent / "backup.tar"
     file.write_text("nonsense")
-    assert "no archive of `abaca backup`" in call(conf, cli.main, "restore", str(file)).output
+    assert (
+        "not an archive made by `abaca backup`" in call(conf, cli.main, "restore", str(file)).output
+    )
     shutil.rmtree(conf.state_dir)
     nothing = call(conf, cli.main, "backup", str(file))
     assert nothing.exit_code == 1 and "There is no database" in nothing.output
@@ -174,7 +176,7 @@ def test_a_database_is_moved_and_the_old_one_stays(conf: cfg.ConfigOpts) -> None
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("nonsense", "this is no database URL"),
+        ("nonsense", "this is not a database URL"),
         ("mysql://h/d", "give postgresql+psycopg"),
         ("sqlite://", "give postgresql+psycopg"),
         ("sqlite:////nowhere/x/abaca.sqlite", "unable to open database file"),

@@ -183,6 +183,8 @@ def test_whoever_gets_no_turn_is_told_and_holds_nobody_up() -> None:
         thread = threading.Thread(target=want)
         thread.start()
         thread.join(NEVER)
-    assert thread_said == ["Other changes that pause clients of this back end go first."]
+    assert thread_said == [
+        "Another change is pausing clients of this back end; this one has to wait."
+    ]
     with turns.taken():
         pass

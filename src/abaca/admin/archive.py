@@ -126,7 +126,7 @@ def opened(path: Path) -> Iterator[Archive]:
         try:
             manifest = msgspec.json.decode(_read(file, size), type=Manifest)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise Invalid(f"This is no archive of `abaca backup`: {error}.") from None
+            raise Invalid(f"This is not an archive made by `abaca backup`: {error}.") from None
         _skip_padding(file, size)
         _require_sound(manifest)
         yield Archive(file, manifest)
@@ -174,7 +174,7 @@ def _next_size(file: IO[bytes], name: str) -> int:
     try:
         found = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "strict")
     except (tarfile.HeaderError, UnicodeDecodeError):
-        raise Invalid("This is no archive of `abaca backup`, or it is cut off.") from None
+        raise Invalid("This is not an archive made by `abaca backup`, or it is cut off.") from None
     if found.name != name or found.type != tarfile.REGTYPE or found.size < 0:
         raise Invalid(f"The archive has {found.name[:100]!r} where {name} belongs.")
     return found.size

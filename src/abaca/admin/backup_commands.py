@@ -114,7 +114,7 @@ def restore(
         for path in written:
             _say(f"restored  {path}")
         for path in bringing_back.configuration_to_look_at(conf, found):
-            _say(f"The backup's configuration is another one than in use: compare {path}.")
+            _say(f"The backup's configuration differs from the one in use: compare {path}.")
     _say("Everything is back. Start Abaca; each share is served again once its back end is up.")
 
 

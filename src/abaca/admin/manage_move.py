@@ -32,7 +32,7 @@ from abaca.workflow.queue import SCHEMA
     "sqlite:///PATH, whose folder exists. A password in it is seen by other users of this "
     "machine: ~/.pgpass or PGPASSWORD hide it.",
 )
-@click.option("--check", is_flag=True, help="Look whether it could be done; change nothing.")
+@click.option("--check", is_flag=True, help="Check whether the move is possible; change nothing.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @common_options
 def move(settings: Settings, target: str, check: bool, quiet: bool) -> None:
@@ -90,7 +90,7 @@ def _checked(target: str, source: str) -> str:
     try:
         url = sa.make_url(target)
     except sa.exc.ArgumentError:
-        raise click.BadParameter("this is no database URL.", param_hint="--to") from None
+        raise click.BadParameter("this is not a database URL.", param_hint="--to") from None
     if url.drivername not in ("sqlite", "postgresql+psycopg") or not url.database:
         raise click.BadParameter(
             "give postgresql+psycopg://USER@HOST/DATABASE or sqlite:///PATH.", param_hint="--to"

@@ -122,9 +122,7 @@ def _files_to_write(conf: cfg.ConfigOpts, found: Archive, key: bytes | None) -> 
         elif not os.path.lexists(path):
             files[path] = given[kept.name]
         elif path.is_symlink() or path.read_bytes() != given[kept.name]:
-            raise Conflict(
-                f"{path} is there already, and is not that of the archive: move it away first."
-            )
+            raise Conflict(f"{path} exists, and differs from the archive's: move it away first.")
     return files
 
 
@@ -183,14 +181,16 @@ def _fill(url: str, found: Archive, shown: Progress) -> None:
         with read(engine) as conn:
             if engine_revision(conn) != manifest.engine_revision:
                 raise Invalid(
-                    "The archive's work in flight is of another release of the work engine: "
+                    "The archive's work in flight is that of another release of the work engine: "
                     f"restore it with release {logs.escaped(manifest.release)}, then upgrade."
                 )
         with begin(engine) as conn:
             filled = contents.fill(conn, SCHEMA, _counted(found), shown.done)
             for table, rows in manifest.tables.items():
                 if rows.number and filled.get(table) != rows:
-                    raise Invalid(f"Table {logs.escaped(table)} is not as the archive says.")
+                    raise Invalid(
+                        f"Table {logs.escaped(table)} differs from what the archive says."
+                    )
         migrations.upgrade(engine)
         _end_former_workers(engine)
     finally:

@@ -43,9 +43,9 @@ _user_option = click.option("--user", "user_name", required=True, help="Whose to
     type=click.IntRange(1, _MOST_DAYS),
     default=_DAYS,
     show_default=True,
-    help="How long it counts.",
+    help="How long the token is valid.",
 )
-@click.option("--never-ends", is_flag=True, help="It counts until it is revoked.")
+@click.option("--never-ends", is_flag=True, help="The token is valid until it is revoked.")
 @common_options
 def create_command(
     settings: Settings,

@@ -61,7 +61,7 @@ def run(
         def tell(step: Step, there: list[str]) -> None:
             removed.append((step.what, len(there)))
             if not as_json:
-                click.echo(logs.escaped(f"removed  {len(there)} {step.what}"))
+                click.echo(logs.escaped(f"removed  {step.what}: {len(there)}"))
 
         carry_out(everything, tell)
         left = [(step, there) for step in everything if (there := step.find())]
@@ -177,7 +177,7 @@ def _ask(conf: cfg.ConfigOpts, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Conflict("Nobody can be asked here: give --yes to remove all of this.")
+        raise Conflict("There is no terminal to ask on: give --yes to remove all of this.")
     if click.prompt(f"To remove all of this, type {conf.state_dir}") != conf.state_dir:
         raise Conflict("Nothing was removed.")
 

@@ -68,7 +68,8 @@ class LoginTokens:
         keys = self._keys.content()
         if keys is None or known.user is None:
             raise Unavailable(
-                "Nobody can log in for a token: there is no key file.", is_public=True
+                "Tokens cannot be issued: there is no key file. `abaca init` makes one.",
+                is_public=True,
             )
         now = int(self._clock())
         content = _Content(known.user.name, known.token, _digest(known))

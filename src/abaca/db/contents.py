@@ -131,7 +131,7 @@ def fill(
     sums: dict[str, Rows] = {}
     for name, columns, rows in _sections(given):
         if name in sums:
-            raise Invalid(f"Table {name} is there twice.")
+            raise Invalid(f"Table {name} appears twice.")
         if name not in known:
             if next(rows, None) is not None:
                 raise Invalid(f"Table {name} has rows, and this release has no such table.")
@@ -335,7 +335,7 @@ def _portable(kind: str, value: Any) -> Any:
         return _canonical(value)
     if kind in ("text", "json", "number") and isinstance(value, str):
         return value
-    raise TypeError(f"it is no {kind}")
+    raise TypeError(f"it is not of the type {kind}")
 
 
 def _stored(column: _Column, value: Any, is_for_sqlite: bool) -> Any:
@@ -346,12 +346,12 @@ def _stored(column: _Column, value: Any, is_for_sqlite: bool) -> Any:
     if kind == "time":
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is not None:
-            raise ValueError("it is a time with a zone")
+            raise ValueError("it is a time with a time zone")
         return moment
     if kind == "bytes":
         return base64.b64decode(value, validate=True)
     if _portable(kind, value) != value or isinstance(value, bool) != (kind == "boolean"):
-        raise TypeError(f"it is no {kind}")
+        raise TypeError(f"it is not of the type {kind}")
     if kind in _INTEGERS:
         most = _INTEGERS["bigint" if is_for_sqlite else kind]
         if not -most <= value < most:
@@ -375,7 +375,7 @@ def _misfit(
     column: _Column,
     error: Exception,
 ) -> Invalid:
-    said = "it is no base64" if isinstance(error, binascii.Error) else str(error)
+    said = "it is not base64" if isinstance(error, binascii.Error) else str(error)
     return Invalid(
         f"Table {table.name}, key {_key(table, columns, row)}, column {column.name}: {said}."
     )

@@ -49,7 +49,7 @@ def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
 def _undo(share_server_id: str, subnet_id: str, host: str, error: BackendError) -> None:
     """Raises BackendError when that fails, too: then the addition has failed."""
     _LOG.warning(
-        "share server %s is not given subnet %s, for it gets no addresses there: %s",
+        "share server %s does not get subnet %s: no addresses could be allocated there: %s",
         share_server_id,
         subnet_id,
         error.message,

@@ -34,12 +34,15 @@ class SetSubnetRemoval(command.ShowOne):
     def get_parser(self, prog_name: str) -> ArgumentParser:
         parser = _with_subnet(super().get_parser(prog_name))
         parser.add_argument(
-            "--deadline", type=int, metavar="<seconds>", help="When the drain ends (default: a day)"
+            "--deadline",
+            type=int,
+            metavar="<seconds>",
+            help="How long the subnet drains (default: a day)",
         )
         parser.add_argument(
             "--at-deadline",
             choices=["cancel", "force"],
-            help="Cancel the drain then, which is the default, or remove the subnet, whoever is "
+            help="Then cancel the drain (the default), or remove the subnet even if clients are "
             "connected",
         )
         return parser

@@ -328,7 +328,7 @@ def _converted(stored: Any, function: Callable[..., R]) -> R:
     try:
         converted: R = msgspec.convert(stored, _result_type(function))
     except msgspec.ValidationError as error:
-        raise Outgrown(f"{function} gives something else now: {error}") from error
+        raise Outgrown(f"{function} returns something else now: {error}") from error
     return converted
 
 

@@ -112,7 +112,7 @@ def test_a_lost_key_is_not_replaced(layout: Layout, folder: Path) -> None:
     with pytest.raises(Unavailable, match="of another key"):
         of.require()
     layout.backup_key.write_text("no key")
-    with pytest.raises(Unavailable, match="is no key of backups"):
+    with pytest.raises(Unavailable, match="is not a key of backups"):
         of.require()
     layout.backup_key.write_text(key)
     of.require()

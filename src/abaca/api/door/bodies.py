@@ -31,7 +31,7 @@ class Bodies:
         """The body. Raises TooLarge, TooSlow, BrokenBody, Busy (too many are being read)."""
         coding = environ.get("HTTP_TRANSFER_ENCODING")
         if coding is not None and coding.lower() != "chunked":
-            raise BrokenBody("The only Transfer-Encoding that is understood is chunked.")
+            raise BrokenBody("The only Transfer-Encoding that is supported is chunked.")
         length = _length(environ["CONTENT_LENGTH"]) if coding is None else None
         if length is not None and length > self._most_bytes:
             # before anything of it is read: who waits for "100 Continue" need not send it
@@ -68,7 +68,7 @@ class Bodies:
                 raise self._too_large()
         if ends != 1:
             raise BrokenBody(
-                "The request body broke off, or had trailers, which are not understood."
+                "The request body broke off, or had trailers, which are not supported."
             )
         return bytes(received)
 

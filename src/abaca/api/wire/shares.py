@@ -177,7 +177,7 @@ def share_ids(hint: str, value: Any) -> tuple[str, ...]:
     ids = dict.fromkeys(part.strip().lower() for part in value.split(",") if part.strip())
     for each in ids:
         if not _UUID.fullmatch(each):
-            raise Invalid(f"The hint {hint} must hold ids of shares; {each[:64]} is none.")
+            raise Invalid(f"The hint {hint} must hold ids of shares; '{each[:64]}' is not one.")
     if len(ids) > MOST_HINTED:
         raise Invalid(f"The hint {hint} names {len(ids)} shares; {MOST_HINTED} are possible.")
     return tuple(ids)

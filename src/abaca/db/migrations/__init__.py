@@ -39,8 +39,8 @@ def upgrade(database: Engine | str, revision: str = "head") -> None:
             command.upgrade(config, revision)
         except CommandError as error:
             raise Conflict(
-                f"The database's schema is none that this release can upgrade: {error}. Use the "
-                "release that made it, or a newer one."
+                f"This release cannot upgrade the database's schema: {error}. Use the release that "
+                "made it, or a newer one."
             ) from error
         if (
             not is_sqlite(conn)

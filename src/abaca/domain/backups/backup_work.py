@@ -37,7 +37,7 @@ def progressed(
         )
     if seconds > most:
         raise Refused(
-            f"It was not done after {most / 3600:g} hours, which is as long as it may take.",
+            f"It did not end within {most / 3600:g} hours, the longest that it may take.",
             is_public=True,
         )
     conn.execute(

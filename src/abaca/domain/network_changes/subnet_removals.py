@@ -206,13 +206,13 @@ def _require_expendable(conn: Connection, server: sa.Row[Any], subnet_id: str) -
     it."""
     if servers.is_in_use(conn, server.id):
         raise Conflict(
-            f"The share server {server.id} holds shares or share groups and stands on the subnet "
-            f"{subnet_id} alone; move or delete them first."
+            f"Subnet {subnet_id} is the only one of share server {server.id}, which has shares or "
+            "share groups; move or delete them first."
         )
     if not server.is_auto_deletable:
         raise Conflict(
-            f"The share server {server.id} stands on the subnet {subnet_id} alone and is not "
-            "deleted automatically; delete or unmanage it first."
+            f"Subnet {subnet_id} is the only one of share server {server.id}, which is not deleted "
+            "automatically; delete or unmanage the server first."
         )
 
 

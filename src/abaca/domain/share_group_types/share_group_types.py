@@ -69,7 +69,9 @@ def create(
     try:
         conn.execute(sa.insert(_MAPPINGS), pairs)
     except IntegrityError:
-        raise Missing(f"One of the share types {', '.join(share_type_ids)} is gone.") from None
+        raise Missing(
+            f"One of the share types {', '.join(share_type_ids)} no longer exists."
+        ) from None
     KIND.add_specs(conn, type_id, group_specs)
     return _one(conn, sa.select(share_group_types), share_group_types.c.id == type_id, type_id)
 

@@ -81,13 +81,11 @@ def hold(conn: Connection, source: Source, share_type_id: str, zone_id: str | No
     Invalid if type or zone differ, or it cannot be used."""
     if share_type_id != source.share_type_id:
         raise Invalid(
-            "Invalid share type specified: the requested share type must match the type of the "
-            "share that the snapshot is of."
+            "Invalid share type specified: the requested share type must match that of the "
+            "snapshot's share."
         )
     if zone_id not in (None, source.availability_zone_id):
-        raise Invalid(
-            "The specified availability zone must be the one of the share that the snapshot is of."
-        )
+        raise Invalid("The specified availability zone must be that of the snapshot's share.")
     table = share_snapshot_instances
     status = conn.scalar(
         sa.select(table.c.status).where(table.c.id == source.instance_id).with_for_update()
@@ -101,12 +99,11 @@ def hold(conn: Connection, source: Source, share_type_id: str, zone_id: str | No
         server_status, _ = share_servers.status_of(conn, source.share_server_id)
         if server_status != "active":
             raise Invalid(
-                f"The share server {source.share_server_id} of the share that the snapshot is of "
-                f"is {server_status}."
+                f"Share server {source.share_server_id} of the snapshot's share is {server_status}."
             )
         if share_servers.all_drain(conn, source.share_server_id):
             raise Invalid(
-                "All subnets of the share server of the share that the snapshot is of drain: a new "
-                "share there could not be reached. Cancel a drain, or add a subnet first."
+                "All subnets of the share server of the snapshot's share drain: a new share there "
+                "could not be reached. Cancel a drain, or add a subnet first."
             )
     return source.availability_zone_id

@@ -132,7 +132,7 @@ def accept(
         return False
     share = held.instances[0]
     if caller.project_id == share.project_id:
-        raise Invalid(f"Share {share.id} is this project's already.")
+        raise Invalid(f"Share {share.id} already belongs to this project.")
     snapshots = _require_transferable(conn, held.instances)
     _require_type(conn, caller, share)
     _move_quotas(conn, caller, share, snapshots, quota_defaults)
@@ -261,7 +261,7 @@ def _require_type(conn: Connection, caller: Caller, share: sa.Row[Any]) -> None:
     )
     if conn.execute(usable).first() is None:
         raise Invalid(
-            f"Share type {share.share_type_id} is not open to project {caller.project_id}."
+            f"Share type {share.share_type_id} is not accessible to project {caller.project_id}."
         )
 
 

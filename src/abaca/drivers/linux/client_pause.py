@@ -95,7 +95,8 @@ class Turns:
         time."""
         if not self._turn.acquire(timeout=self._patience):
             raise Unavailable(
-                "Other changes that pause clients of this back end go first.", is_public=True
+                "Another change is pausing clients of this back end; this one has to wait.",
+                is_public=True,
             )
         try:
             threading.Event().wait(max(0.0, self._rested_at - time.monotonic()))

@@ -93,8 +93,8 @@ def downgrade() -> None:
         number = connection.scalar(there)
         if number and not context.config.attributes.get("allow_data_loss", False):
             raise Conflict(
-                f"The older schema has nothing for {number} {what}: deny such rules, and delete "
-                "such snapshots, before going back."
+                f"The older schema cannot hold {number} {what}: deny such rules, and delete such "
+                "snapshots, before you go back."
             )
     op.drop_column("shares", _COLUMN)
     op.drop_table(_MAP)

@@ -173,8 +173,8 @@ def _error(result: Result) -> BackendError:
     said = result.lack or ""
     if result.is_incomplete:
         return Refused(
-            "Some of what the share holds cannot be backed up: what lies so deep that its whole "
-            "path has more than 4,000 bytes, for example.",
+            "The share holds something that cannot be backed up, such as a path of more than 4,000 "
+            "bytes: shorten it, and make another backup.",
             is_public=True,
         )
     if _NO_ROOM[1] in said:

@@ -56,7 +56,7 @@ class Job:
             return State(self._progress(), None)
         result = self._result()
         if result is None:
-            raise OutcomeUnknown("what worked on the backup was killed; it begins anew")
+            raise OutcomeUnknown("the process that worked on the backup was killed; it starts over")
         return State(self._progress(), result)
 
     def end(self) -> None:
@@ -67,7 +67,7 @@ class Job:
         processes.end(running, 0)
         control_groups.kill(self._group)
         if not processes.wait_until(lambda: not self._is_running(), END_SECONDS):
-            raise OutcomeUnknown("what works on the backup does not end")
+            raise OutcomeUnknown("the process that works on the backup does not end")
         control_groups.remove(self._group)
         remove_tree(self._folder)
 

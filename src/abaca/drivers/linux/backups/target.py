@@ -103,7 +103,7 @@ class Target:
             )
         if marked is not None and marked != self._fingerprint():
             raise Unavailable(
-                f"the backups in {self.folder} are of another key than that in {self._key}: put "
+                f"the backups in {self.folder} were made with another key than {self._key}: put "
                 "theirs there, or set another backup_folder"
             )
 
@@ -131,7 +131,7 @@ class Target:
             key = bytes.fromhex(self._key.read_text())
             if len(key) == _KEY_BYTES:
                 return key
-        raise Unavailable(f"{self._key} is no key of backups: put back the one that was there")
+        raise Unavailable(f"{self._key} is not a key of backups: put back the one that was there")
 
 
 def _derived(secret: bytes, purpose: str) -> str:

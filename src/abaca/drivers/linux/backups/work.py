@@ -114,7 +114,7 @@ class Work:
         self._unlock()
         found = self._tagged(self._order.backup_id)
         if not found:
-            raise Failed("the repository does not have it")
+            raise Failed("the repository does not have this backup")
         stats = json.loads("".join(self._said("stats", "--json", "--mode", "restore-size", *found)))
         _write(self._folder / PROGRESS, Progress(0, stats["total_size"]))
         try:
@@ -251,7 +251,9 @@ class _Run:
                         for line in filter(_is_json, lines):
                             on_line(line)
                         if len(rest) > _LONGEST_LINE:
-                            raise Failed("restic said more than is believed")
+                            raise Failed(
+                                "restic printed a line that is too long to be one of its own"
+                            )
         if _is_json(rest):
             on_line(rest)
         return said

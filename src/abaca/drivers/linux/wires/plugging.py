@@ -64,8 +64,8 @@ class BridgePlug(Wires):
             self._security.enforce()
         for what in self.unnamed():
             _LOG.warning(
-                "share servers are connected by what the options name no longer, and stay so "
-                "until this machine or their last port goes: %s",
+                "share servers are connected by something that the options no longer name, until "
+                "this machine restarts or their last port is deleted: %s",
                 what,
             )
         if self._wiring:

@@ -59,5 +59,5 @@ def _open(path: Path, access: int) -> int:
     file = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise OSError(f"{path} is no file")
+        raise OSError(f"{path} is not a file")
     return file
