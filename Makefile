@@ -23,7 +23,11 @@ SAMPLED  = $(if $(SAMPLE),ABACA_SAMPLE=$(SAMPLE)) $(if $(SEED),ABACA_SEED=$(SEED
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
+	    line = sprintf("  make %-14s", $$1); \
+	    for (n = split($$2, word, " "); i < n; line = line " " word[i]) \
+	        if (length(line " " word[++i]) > 100) { print line; line = sprintf("%21s", "") } \
+	    print line; i = 0 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: system venv ## show the main job end to end on this machine (as root, on Debian)
