@@ -21,7 +21,7 @@ from abaca.domain.network_changes import (
     subnet_drains,
 )
 from abaca.domain.network_changes.share_network_checks import PendingCheck
-from abaca.domain.network_changes.subnet_drain_deadlines import LONGEST_PAUSE, TRIED_FOR
+from abaca.domain.network_changes.subnet_drain_deadlines import LONGEST_PAUSE, RETRIED_FOR
 from abaca.domain.network_changes.subnet_drains import CANCEL, FORCE
 from abaca.domain.share_networks import share_network_subnets as nouns
 from abaca.domain.share_networks import share_networks
@@ -320,7 +320,7 @@ def test_after_a_refusal_it_is_not_tried_for_a_while(scene: Scene) -> None:
     assert is_due()
     scene.meet()
     assert not is_due()
-    scene.overdue(TRIED_FOR)
+    scene.overdue(RETRIED_FOR)
     assert is_due()
 
 
@@ -333,7 +333,7 @@ def refused(stack: Stack, subnet_id: str, ago: timedelta) -> None:
 def test_after_a_day_the_drain_is_cancelled(scene: Scene) -> None:
     scene.drain(FORCE)
     scene.stack.do(share_servers.reset_status, scene.server, "error")
-    scene.overdue(TRIED_FOR)
+    scene.overdue(RETRIED_FOR)
     scene.meet()
     assert not scene.is_draining()
     assert told(scene.stack)[0].startswith("The subnet could not be removed for a day")
@@ -352,7 +352,7 @@ def test_a_driver_that_is_against_it_is_not_asked_for_ever(scene: Scene, error: 
     assert len(texts) == len(set(texts)), "each reason is told once"
     assert any("tried again" in text for text in texts) is (error == "Refused")
     assert scene.is_draining()
-    scene.overdue(TRIED_FOR)
+    scene.overdue(RETRIED_FOR)
     scene.pass_by()
     assert not scene.is_draining()
     assert told(scene.stack)[0].startswith("The subnet could not be removed for a day")
@@ -360,7 +360,7 @@ def test_a_driver_that_is_against_it_is_not_asked_for_ever(scene: Scene, error: 
 
 def test_after_a_day_without_a_worker_it_is_tried_still(scene: Scene) -> None:
     scene.drain(FORCE)
-    scene.overdue(TRIED_FOR)
+    scene.overdue(RETRIED_FOR)
     for _ in range(2):
         scene.pass_by()
         scene.idle()

@@ -488,10 +488,10 @@ def test_a_driver_that_is_not_installed_stops_no_api(tmp_path: Path) -> None:
         "[DEFAULT]\nenabled_share_backends = one\n[one]\nshare_driver = acme\nwhatever = 1\n"
     )
     conf = Settings((str(tmp_path / "abaca.conf"),), (), str(tmp_path / "state"), False).read()
-    apart = check.apart(conf)
+    found = check.settings_in_own_process(conf)
     assert (
-        apart.errors == []
-        and "share_driver = acme: there is none of that name here" in apart.warnings[0]
+        found.errors == []
+        and "share_driver = acme: there is none of that name here" in found.warnings[0]
     )
     assert any("share_driver = acme" in text for text in check.settings(conf).errors)
 

@@ -17,7 +17,7 @@ from abaca.admin import clouds_file
 
 _SECONDS = 5.0  # for each of connecting, the TLS handshake and the answer
 _REQUEST = b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-_WELL = b"HTTP/1.1 200 "
+_HEALTHY_ANSWER = b"HTTP/1.1 200 "
 
 
 def answers(conf: cfg.ConfigOpts) -> bool:
@@ -33,6 +33,6 @@ def answers(conf: cfg.ConfigOpts) -> bool:
             context.wrap_socket(plain) if url.scheme == "https" else nullcontext(plain) as sock,
         ):
             sock.sendall(_REQUEST)
-            return sock.recv(len(_WELL)) == _WELL
+            return sock.recv(len(_HEALTHY_ANSWER)) == _HEALTHY_ANSWER
     except OSError:
         return False

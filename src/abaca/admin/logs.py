@@ -23,13 +23,13 @@ LINE = (
     "%(asctime)s.%(msecs)03dZ {process}[%(process)d] %(levelname)s %(name)s: %(context)s%(message)s"
 )
 # They say a lot about themselves on INFO; what they have to warn about is passed on.
-TALKATIVE = ("alembic", "dbos", "pyroute2", "sqlalchemy", "stevedore")
+CHATTY_LOGGERS = ("alembic", "dbos", "pyroute2", "sqlalchemy", "stevedore")
 
 
 _formatted_warning = warnings.formatwarning
 
 
-class _Harmless(logging.Formatter):
+class _EscapingFormatter(logging.Formatter):
     """No text begins a line of its own or steers a terminal, whoever wrote it. The lines of a
     traceback are indented."""
 
@@ -82,11 +82,11 @@ def set_up(process: str, level: str) -> None:
     """Log lines of this process carry its name (`serve`, `api`, `worker`); `level` as in the option
     `log_level`."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = _Harmless(LINE.format(process=process), "%Y-%m-%dT%H:%M:%S")
+    formatter = _EscapingFormatter(LINE.format(process=process), "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in TALKATIVE:
+    for name in CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -84,7 +84,7 @@ class Settings:
         conf = self.read()
         is_service = depth is Depth.SERVICE
         found = (
-            check.apart(conf)
+            check.settings_in_own_process(conf)
             if depth is Depth.API
             else check.settings(conf, with_plugins=is_service, needs_plugins=is_service)
         )

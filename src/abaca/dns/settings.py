@@ -52,7 +52,7 @@ def networks(conf: cfg.ConfigOpts) -> list[Network]:
     return found
 
 
-def refuse_senseless(conf: cfg.ConfigOpts) -> None:
+def refuse_invalid(conf: cfg.ConfigOpts) -> None:
     """Raises cfg.Error for options that make no sense together."""
     dns = conf.dns
     networks(conf)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from abaca import config
-from abaca.dns.settings import refuse_senseless
+from abaca.dns.settings import refuse_invalid
 from tests import name_server
 from tests.contracts.dns.test_dynamic_updates import ONE, names, primary
 from tests.name_server import DOMAIN, NameServer
@@ -83,5 +83,5 @@ def test_the_settings_of_the_guide_are_taken(tmp_path: Path, words: str) -> None
     file = tmp_path / "abaca.conf"
     file.write_text(text)
     conf = config.load([str(file)], {"state_dir": str(tmp_path)})
-    refuse_senseless(conf)
+    refuse_invalid(conf)
     assert conf.dns.domain == DOMAIN

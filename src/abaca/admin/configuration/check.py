@@ -22,7 +22,7 @@ from abaca.admin.configuration.given import Given, in_environment, in_files, sou
 from abaca.admin.configuration.sections import Catalogue
 from abaca.api.cleartext import refuse_cleartext
 from abaca.api.door.environment import Proxies
-from abaca.dns.settings import refuse_senseless
+from abaca.dns.settings import refuse_invalid
 from abaca.drivers.linux.wires import wiring
 from abaca.errors import BackendError
 from abaca.networks import segment_ranges
@@ -56,20 +56,20 @@ def settings(
         *names.unknown(given, catalogue.sections),
         *catalogue.errors,
     ]
-    errors += _senseless(conf, given)
-    warnings = [*names.gone(given), *catalogue.warnings, *_odd(conf)]
+    errors += _invalid_values(conf, given)
+    warnings = [*names.gone(given), *catalogue.warnings, *_questionable_values(conf)]
     if needs_plugins:
         errors += catalogue.foreign
     else:
         warnings += catalogue.foreign
     if with_plugins:
-        errors += _unmakeable(conf, catalogue)
+        errors += _refused_by_plugins(conf, catalogue)
     if with_plugins and not errors:
         warnings += _tunnels_of_others(conf, catalogue)
     return Found(errors, warnings)
 
 
-def apart(conf: cfg.ConfigOpts) -> Found:
+def settings_in_own_process(conf: cfg.ConfigOpts) -> Found:
     """The same, in a process of its own, whose end takes the plug-ins away: for one that serves
     without them, and may lack them."""
     context = get_context("fork")
@@ -92,7 +92,7 @@ def _tell(conf: cfg.ConfigOpts, answer: Connection) -> None:
     answer.send(settings(conf, needs_plugins=False))
 
 
-def _senseless(conf: cfg.ConfigOpts, given: Sequence[Given]) -> Iterator[str]:
+def _invalid_values(conf: cfg.ConfigOpts, given: Sequence[Given]) -> Iterator[str]:
     """Values that are no use, alone or together. One that does not even parse is reported
     elsewhere."""
     with suppress(cfg.Error):
@@ -103,7 +103,7 @@ def _senseless(conf: cfg.ConfigOpts, given: Sequence[Given]) -> Iterator[str]:
     for judge in (
         lambda: refuse_cleartext(conf),
         lambda: Proxies(conf.api.trusted_proxies),
-        lambda: refuse_senseless(conf),
+        lambda: refuse_invalid(conf),
     ):
         try:
             judge()
@@ -134,7 +134,7 @@ def database_complaints(url: str) -> Iterator[str]:
         yield f"{where} names no file: use sqlite:///PATH, with four slashes for an absolute path."
 
 
-def _odd(conf: cfg.ConfigOpts) -> Iterator[str]:
+def _questionable_values(conf: cfg.ConfigOpts) -> Iterator[str]:
     with suppress(cfg.Error):
         yield from _short_down_time(conf)
 
@@ -165,7 +165,7 @@ def _tunnels_of_others(conf: cfg.ConfigOpts, catalogue: Catalogue) -> Iterator[s
             )
 
 
-def _unmakeable(conf: cfg.ConfigOpts, catalogue: Catalogue) -> Iterator[str]:
+def _refused_by_plugins(conf: cfg.ConfigOpts, catalogue: Catalogue) -> Iterator[str]:
     """What drivers and the network plug-in say of their options."""
     for name, driver in catalogue.backends.items():
         try:

@@ -46,8 +46,8 @@ def manage(conn: Connection, caller: Caller, wanted: ServerToManage) -> dict[str
     """Store the server in `manage_starting` and have it taken over. Its view. Invalid, whatever is
     wrong (Manila's answer)."""
     service = _service(conn, wanted.host)
-    subnet_id = _lone_subnet(conn, caller, wanted)
-    if (known := _alike(conn, wanted.identifier)) is not None:
+    subnet_id = _only_subnet(conn, caller, wanted)
+    if (known := _similar_server(conn, wanted.identifier)) is not None:
         raise Invalid(
             f"The identifier {wanted.identifier} is too similar to that of the share server "
             f"{known}."
@@ -205,7 +205,7 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
     return service
 
 
-def _lone_subnet(conn: Connection, caller: Caller, wanted: ServerToManage) -> str:
+def _only_subnet(conn: Connection, caller: Caller, wanted: ServerToManage) -> str:
     """The subnet that the server is on. Invalid unless it is the only one of its zone, and its
     network active."""
     try:
@@ -228,7 +228,7 @@ def _lone_subnet(conn: Connection, caller: Caller, wanted: ServerToManage) -> st
     return str(bucket[0].id)
 
 
-def _alike(conn: Connection, identifier: str) -> str | None:
+def _similar_server(conn: Connection, identifier: str) -> str | None:
     """A share server whose id or identifier holds the identifier, or is held by it; hyphens and
     underscores count as the same."""
     wanted = identifier.replace("_", "-")

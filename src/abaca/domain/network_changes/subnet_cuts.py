@@ -44,7 +44,7 @@ def _export_locations(conn: Connection, subnet_id: str) -> list[dict[str, Any]]:
     rows = conn.execute(
         sa.select(table, share_instances.c.share_id, share_instances.c.share_server_id)
         .join(share_instances, share_instances.c.id == table.c.share_instance_id)
-        .where(_stands_on(subnet_id), ~table.c.is_admin_only)
+        .where(_is_on_server(subnet_id), ~table.c.is_admin_only)
         .order_by(share_instances.c.share_id, table.c.position)
     )
     cut = (row for row in rows if row.path.startswith(tuple(starts[row.share_server_id])))
@@ -68,7 +68,7 @@ def _access_rules(conn: Connection, subnet_id: str) -> list[dict[str, Any]]:
     leaving = ranges.pop(subnet_id)
     staying = list(ranges.values())
     table = share_access_rules
-    stands = sa.select(share_instances.c.share_id).where(_stands_on(subnet_id))
+    stands = sa.select(share_instances.c.share_id).where(_is_on_server(subnet_id))
     rows = conn.execute(
         sa.select(table)
         .where(table.c.share_id.in_(stands), table.c.access_type == "ip")
@@ -109,7 +109,7 @@ def _within(text: str, ranges: Iterable[Network]) -> bool:
     )
 
 
-def _stands_on(subnet_id: str) -> sa.ColumnElement[bool]:
+def _is_on_server(subnet_id: str) -> sa.ColumnElement[bool]:
     """The condition that a share instance stands on a server of the subnet."""
     here = sa.select(mappings.c.share_server_id).where(
         mappings.c.share_network_subnet_id == subnet_id

@@ -21,8 +21,8 @@ from abaca.domain.rows.share_network_lock import lock
 from abaca.domain.share_networks import share_network_messages
 from abaca.domain.shares.shares import ANYBODY
 
-TRIED_FOR = timedelta(days=1)
-EAGER_FOR = timedelta(minutes=5)
+RETRIED_FOR = timedelta(days=1)
+RETRIED_AT_ONCE_FOR = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(minutes=10)
 _NO_ANSWER = "the back ends have not answered."
 
@@ -49,17 +49,17 @@ def _due(conn: Connection, which: sa.ColumnElement[bool]) -> list[str]:
         )
     )
     rows = conn.execute(query.order_by(_subnets.c.removal_deadline, _subnets.c.id))
-    return [row.id for row in rows if not _rests(row, now)]
+    return [row.id for row in rows if not _is_paused(row, now)]
 
 
-def _rests(row: sa.Row[Any], now: datetime) -> bool:
+def _is_paused(row: sa.Row[Any], now: datetime) -> bool:
     """Whether the removal was refused a short while ago: after the first minutes each pause is
     about as long as it has been tried before. A change of the subnet's metadata counts as well. The
     last try, after a day, is not put off."""
-    if row.removal_obstacle in (None, _NO_ANSWER) or row.removal_deadline + TRIED_FOR <= now:
+    if row.removal_obstacle in (None, _NO_ANSWER) or row.removal_deadline + RETRIED_FOR <= now:
         return False
     tried_for = row.updated_at - row.removal_deadline
-    return bool(now < row.updated_at + min(tried_for - EAGER_FOR, LONGEST_PAUSE))
+    return bool(now < row.updated_at + min(tried_for - RETRIED_AT_ONCE_FOR, LONGEST_PAUSE))
 
 
 def meet(conn: Connection, subnet_id: str) -> None:
@@ -97,7 +97,7 @@ def refused(conn: Connection, subnet_id: str, reason: str) -> bool:
     if network_id is None:
         return False
     row = conn.execute(sa.select(_subnets).where(_subnets.c.id == subnet_id)).one()
-    if row.removal_deadline + TRIED_FOR <= utcnow():
+    if row.removal_deadline + RETRIED_FOR <= utcnow():
         _give_up(conn, network_id, subnet_id, reason)
         return True
     subnet_drains.obstructed(conn, subnet_id, reason)  # also when it was refused
@@ -118,7 +118,7 @@ def _not_answered(conn: Connection, network_id: str, subnet_id: str) -> None:
     row = conn.execute(sa.select(_subnets).where(_subnets.c.id == subnet_id)).one()
     if row.removal_obstacle is None:
         subnet_drains.obstructed(conn, subnet_id, _NO_ANSWER)
-    elif row.removal_deadline + TRIED_FOR <= utcnow():
+    elif row.removal_deadline + RETRIED_FOR <= utcnow():
         _give_up(conn, network_id, subnet_id, row.removal_obstacle)
 
 

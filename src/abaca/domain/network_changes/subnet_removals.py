@@ -155,7 +155,7 @@ def _judge(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     network = lock(conn, caller, share_network_id)
     subnets.get(conn, caller, share_network_id, subnet_id)
     refuse_while_changing(network)
-    _refuse_the_last_of(conn, share_network_id, subnet_id)
+    _require_another_subnet(conn, share_network_id, subnet_id)
     standing = checks.live_servers(conn, servers.on_subnets([subnet_id]))
     elsewhere = _on_other_subnets(conn, [server.id for server in standing], subnet_id)
     removal = _Removal(
@@ -176,7 +176,7 @@ def _judge(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     return removal
 
 
-def _refuse_the_last_of(conn: Connection, share_network_id: str, subnet_id: str) -> None:
+def _require_another_subnet(conn: Connection, share_network_id: str, subnet_id: str) -> None:
     others = sa.select(share_network_subnets.c.id).where(
         share_network_subnets.c.share_network_id == share_network_id,
         share_network_subnets.c.id != subnet_id,

@@ -14,8 +14,8 @@ from pathlib import Path
 from abaca.errors import NoSpace, OutcomeUnknown, Unavailable
 
 _LONGEST = 500  # characters
-_MOST_SAID = 64 * 1024
-_BOUNDED = ("prlimit", f"--as={512 * 1024 * 1024}", f"--fsize={_MOST_SAID}", "--core=0")
+_LONGEST_OUTPUT = 64 * 1024
+_BOUNDED = ("prlimit", f"--as={512 * 1024 * 1024}", f"--fsize={_LONGEST_OUTPUT}", "--core=0")
 # Administrators' programs are there although a service's search path may lack their folders.
 SEARCH_PATH = os.pathsep.join(
     [
@@ -83,7 +83,7 @@ def complaint(
         except subprocess.TimeoutExpired:
             return f"there was no answer within {timeout:g} seconds"
         said.seek(0)
-        complained = _one_line(said.read(_MOST_SAID).decode(errors="replace"))[:_LONGEST]
+        complained = _one_line(said.read(_LONGEST_OUTPUT).decode(errors="replace"))[:_LONGEST]
     return None if done.returncode == 0 else complained or f"it ended with {done.returncode}"
 
 

@@ -33,7 +33,7 @@ UNFINISHED = "-unfinished"
 _HOST = "share"
 _INCOMPLETE = 3  # restic's exit code for that
 _NICE = 19
-_MOST_SAID = 4096
+_LONGEST_OUTPUT = 4096
 _LONGEST_LINE = 1 << 20
 _ENVIRONMENT = {
     "TMPDIR": f"{cell.REPOSITORY}/{cell.TEMPORARY}",
@@ -245,7 +245,7 @@ class _Run:
                         waiting.unregister(key.fd)
                         os.close(key.fd)
                     elif key.fd == self._errors:
-                        said = (said + data)[-_MOST_SAID:]
+                        said = (said + data)[-_LONGEST_OUTPUT:]
                     else:
                         *lines, rest = (rest + data).split(b"\n")
                         for line in filter(_is_json, lines):
