@@ -73,7 +73,7 @@ def test_nothing_is_wrong_with_an_empty_installation_nor_with_one_that_serves(
     (back_end,) = state.back_ends
     assert (back_end.state, back_end.size_gb, back_end.servers) == ("up", 10.0, {})
     assert state.problems == [] and back_end.room_gb > 0
-    assert "Nothing needs anybody." in shown(engine)
+    assert "Nothing needs attention." in shown(engine)
 
 
 def test_a_back_end_that_is_down_says_why(engine: Engine) -> None:

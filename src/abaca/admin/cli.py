@@ -155,13 +155,13 @@ def doctor(settings: Settings, network: str | None, client: str | None, share: s
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with all that needs somebody.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with all that needs attention.")
 @common_options
 def status(settings: Settings, as_json: bool) -> None:
     """Say how the installation is: what runs on this machine, the back ends with their servers,
-    shares and room, the work, and what needs somebody, with the command to run next.
+    shares and room, the work, and what needs attention, with the command to run next.
 
-    The exit status is 0 when all is well, 1 when something needs somebody, 2 when it cannot be
+    The exit status is 0 when all is well, 1 when something needs attention, 2 when it cannot be
     told: the configuration is wrong, or the database does not answer.
 
     \b

@@ -1,4 +1,4 @@
-"""`abaca status`: what runs, what there is room for, and what needs somebody, on one screen or as
+"""`abaca status`: what runs, what there is room for, and what needs attention, on one screen or as
 JSON. Looks only."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from abaca.domain.services import condition
 from abaca.domain.services.condition import BackEnd, Condition, Problem
 
 MOST_BACK_ENDS, MOST_PROBLEMS = 6, 10
-WELL, NEEDS_SOMEBODY, CANNOT_TELL = 0, 1, 2
+WELL, NEEDS_ATTENTION, CANNOT_TELL = 0, 1, 2
 _CERTIFICATE_DAYS = 30
 _LONGEST_REASON = 90
 
@@ -48,7 +48,7 @@ def run(settings: Settings, as_json: bool) -> int:
     else:
         for line in screen(found, api, here, number):
             click.echo(line)
-    return NEEDS_SOMEBODY if here else WELL
+    return NEEDS_ATTENTION if here else WELL
 
 
 def _api(conf: cfg.ConfigOpts) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _of_this_machine(conf: cfg.ConfigOpts, api: dict[str, Any]) -> list[Problem]
             Problem(
                 what="certificate",
                 id=conf.api.ssl_certificate,
-                why=f"it ends on {ends}",
+                why=f"it expires on {ends}",
                 do="abaca doctor",
             )
         )
@@ -162,7 +162,7 @@ def screen(
         lines.append(f"and {len(first) - MOST_BACK_ENDS} more: --json")
     work = (f"{found.work.get(state, 0)} {state}" for state in ("running", "waiting", "parked"))
     lines.append(f"Work: {', '.join(work)}")
-    lines.append("Needs somebody:" if problems else "Nothing needs anybody.")
+    lines.append("Needs attention:" if problems else "Nothing needs attention.")
     for problem in problems[:MOST_PROBLEMS]:
         why = problem.why[:_LONGEST_REASON] + ("…" if len(problem.why) > _LONGEST_REASON else "")
         lines.append(logs.escaped(f"  {problem.what} {problem.id}: {why}  → {problem.do}"))

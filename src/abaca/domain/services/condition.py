@@ -1,5 +1,5 @@
 """How an installation is, for administrators: its back ends with what is on them, its work, and
-what needs somebody."""
+what needs attention."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class BackEnd(Value):
 
 
 class Problem(Value):
-    """Something that needs somebody: what it is, its id, why, and the command to run next."""
+    """Something that needs attention: what it is, its id, why, and the command to run next."""
 
     what: str
     id: str
