@@ -74,7 +74,7 @@ def ipv4(source: str, target: str, protocol: int, content: bytes) -> bytes:
         + _ip(source)
         + _ip(target)
     )
-    return head[:10] + struct.pack("!H", _sum(head)) + head[12:] + content
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + content
 
 
 def ipv6(source: str, target: str, following: int, content: bytes) -> bytes:
@@ -107,7 +107,7 @@ def connecting(source: str, target: str, port: int = 2049, flags: int = 2) -> by
     """The first segment of a TCP connection in its packet, IPv4. With other `flags` (16: only an
     acknowledgement): one of a connection that there is not."""
     head = struct.pack("!HHIIBBHHH", 700, port, 1, 0, 5 << 4, flags, 64000, 0, 0)
-    checksum = _sum(_ip(source) + _ip(target) + struct.pack("!HH", TCP, len(head)) + head)
+    checksum = checksum(_ip(source) + _ip(target) + struct.pack("!HH", TCP, len(head)) + head)
     return ipv4(source, target, TCP, head[:16] + struct.pack("!H", checksum) + head[18:])
 
 
@@ -211,7 +211,7 @@ def routes_told(attacker: Station, victim: Station, witness: Station) -> list[by
     redirect = struct.pack("!BBHI", 5, 1, 0, int.from_bytes(_ip(attacker.ipv4))) + ipv4(
         witness.ipv4, victim.ipv4, UDP, bytes(8)
     )
-    redirect = redirect[:2] + struct.pack("!H", _sum(redirect)) + redirect[4:]
+    redirect = redirect[:2] + struct.pack("!H", checksum(redirect)) + redirect[4:]
     elsewhere = icmpv6(
         own,
         witness.ipv6,
@@ -385,10 +385,12 @@ def _option(kind: int, mac: str) -> bytes:
 
 
 def _sum6(source: str, target: str, protocol: int, content: bytes) -> int:
-    return _sum(_ip(source) + _ip(target) + struct.pack("!II", len(content), protocol) + content)
+    return checksum(
+        _ip(source) + _ip(target) + struct.pack("!II", len(content), protocol) + content
+    )
 
 
-def _sum(content: bytes) -> int:
+def checksum(content: bytes) -> int:
     """The Internet checksum."""
     padded = content + bytes(len(content) % 2)
     total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))

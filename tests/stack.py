@@ -6,6 +6,7 @@ What a test asks for goes through the domain's functions, in transactions, as th
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import multiprocessing
 import os
@@ -410,6 +411,13 @@ def environment(**variables: str) -> Iterator[None]:
 
 # --- workers in processes of their own ------------------------------------------------------------
 
+
+def enter(netns: str) -> None:
+    """Go into a network namespace, for threads that are started later, too."""
+    with open(f"/run/netns/{netns}", "rb") as handle:
+        assert ctypes.CDLL(None).setns(handle.fileno(), 0x40000000) == 0, netns
+
+
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.stack"])
 
@@ -417,15 +425,18 @@ _processes.set_forkserver_preload(["tests.stack"])
 def _work(
     arguments: tuple[Path, str, Mapping[str, Mapping[str, str]], Mapping[str, object]],
     environment: Mapping[str, str],
+    netns: str | None,
 ) -> None:
     os.environ.update(environment)
+    if netns is not None:
+        enter(netns)
     state_dir, url, backends, overrides = arguments
     process.run(make_conf(state_dir, url, backends, **overrides))
 
 
 class WorkerProcess:
-    """A worker in a process of its own, with these environment variables. It can be killed, and
-    found dead."""
+    """A worker in a process of its own, with these environment variables, in the network namespace
+    `netns` if one is given. It can be killed, and found dead."""
 
     def __init__(
         self,
@@ -433,11 +444,12 @@ class WorkerProcess:
         url: str,
         backends: Mapping[str, Mapping[str, str]],
         environment: Mapping[str, str] | None = None,
+        netns: str | None = None,
         **overrides: object,
     ) -> None:
         self._process = _processes.Process(
             target=_work,
-            args=((state_dir, url, backends, overrides), dict(environment or {})),
+            args=((state_dir, url, backends, overrides), dict(environment or {}), netns),
             daemon=True,
         )
         self._process.start()

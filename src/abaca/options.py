@@ -398,6 +398,28 @@ WORKER_OPTIONS: list[cfg.Opt] = [
         "fails, and nothing is begun on that share "
         "server until the call comes back.",
     ),
+    cfg.Opt(
+        "tunnel_address",
+        Shaped("an address with its prefix length as 10.99.0.1/24", r"^[0-9A-Fa-f:.]+/[0-9]{1,3}$"),
+        help="Address by which other worker hosts reach this one, with the prefix length of the "
+        "network that all of them are in: 10.99.0.1/24. VXLAN networks of Abaca's own then "
+        "reach every host, through tunnels to addresses of that network only. Keep it apart "
+        "from others: VXLAN neither proves who sends nor encrypts. By default networks are on "
+        "one host each.",
+    ),
+    cfg.PortOpt(
+        "tunnel_port",
+        default=4789,
+        min=1,
+        help="UDP port of the tunnels, the same on every host.",
+    ),
+    cfg.FloatOpt(
+        "tunnel_interval",
+        default=5.0,
+        min=0.05,
+        help="Seconds between two looks at where the ports of networks are; changes are noticed "
+        "at once.",
+    ),
     cfg.FloatOpt(
         "backup_hours",
         default=24.0,

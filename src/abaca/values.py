@@ -91,6 +91,32 @@ class NetworkAllocation(Value):
     mac_address: str
 
 
+class RemotePort(Value):
+    """A port of a network that is on another host, which is reached at `tunnel_address`. Addresses
+    without prefix length, as they are stored."""
+
+    mac_address: str
+    ip_addresses: list[str]
+    tunnel_address: str
+
+
+class SpannedNetwork(Value):
+    """A VXLAN network of Abaca's own on this host, with its ports on other hosts."""
+
+    network_id: str
+    segmentation_id: int
+    mtu: int
+    remote_ports: list[RemotePort]
+
+
+class TunnelEnd(Value):
+    """This host's end of the tunnels between hosts. `address` with the prefix length of the network
+    that all ends are in: `10.99.0.1/24`."""
+
+    address: str
+    port: int
+
+
 class SecurityService(Value):
     """An LDAP, Kerberos or Active Directory domain that a share server joins. The password is in
     clear text: never store such a value, and keep the password out of details, messages and
@@ -405,7 +431,8 @@ class PoolStats(Value):
 
 class Pool(Value):
     """A pool as the scheduler sees it: the reported capacities, the GiB allocated on it, its zone,
-    and whether its service is up and enabled."""
+    and whether its service is up, and enabled on a host that takes shares. `share_servers`: how
+    many its back end has."""
 
     host: Host
     availability_zone: str
@@ -413,6 +440,7 @@ class Pool(Value):
     allocated_capacity_gb: int
     is_up: bool = True
     is_enabled: bool = True
+    share_servers: int = 0
 
 
 class PlacementRequest(Value):

@@ -14,8 +14,10 @@ from sqlalchemy.engine import Engine
 from abaca.api.app import create_app
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.db.session import begin, create_engine
+from abaca.db.tables import hosts as hosts_table
 from abaca.db.tables import services, share_instances
 from abaca.domain.capacity import share_usages
+from abaca.domain.services import hosts
 from tests.api.conftest import ALICE, BACKEND, POOL, Api, BackEnd
 from tests.api.test_statements import counted
 
@@ -66,6 +68,15 @@ def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
     assert seen['abaca_operation_oldest_seconds{state="waiting"}'] >= 0
     assert seen[f'abaca_share_servers_unserved{{host="{BACKEND}"}}'] == 0
     with begin(engine) as conn:
+        hosts.register(conn, "host1")
+        hosts.set_state(conn, "host1", "fenced")
+    told = numbers(api)
+    assert told['abaca_host_share_servers{host="host1"}'] == 1
+    states = {name: told[f'abaca_host_state{{host="host1",state="{name}"}}'] for name in (
+        "up", "draining", "fenced", "down")}  # fmt: skip
+    assert states == {"up": 0, "draining": 0, "fenced": 1, "down": 0}
+    with begin(engine) as conn:
+        conn.execute(sa.delete(hosts_table))
         conn.execute(sa.update(services).values(is_ready=False, unserved_share_servers=3))
     assert numbers(api)[f'abaca_share_servers_unserved{{host="{BACKEND}"}}'] == 3
     assert numbers(api)[f'abaca_back_end_up{{host="{BACKEND}"}}'] == 0
@@ -148,7 +159,7 @@ def test_it_costs_the_same_number_of_statements_whatever_there_is(
         with counted() as statements:
             api.expect(200, "GET", "/metrics", version=None)
         counts.append(len(statements))
-    assert counts == [15, 15]
+    assert counts == [16, 16]
 
 
 def test_requests(api: Api) -> None:

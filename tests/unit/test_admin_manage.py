@@ -17,7 +17,7 @@ from abaca import config
 from abaca.admin import cli, manage, state_dir
 from abaca.db import migrations
 from abaca.db.session import begin, create_engine
-from abaca.domain.services import service_reports
+from abaca.domain.services import hosts, service_reports
 from abaca.domain.services.service_reports import Report
 from abaca.values import PoolStats
 from tests.service import reachable_folder
@@ -199,3 +199,24 @@ def test_every_command_explains_itself(name: str, command: click.Command) -> Non
     assert command.help and len(command.help) > 30 and all(option.help for option in options)
     if name.count(" ") == 1:
         assert "Example" in output
+
+
+def test_hosts_are_listed_drained_fenced_and_enabled(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    engine = create_engine(config.database_url(conf))
+    with begin(engine) as conn:
+        hosts.register(
+            conn, "one\x1b[2J", tunnel_address="10.99.0.1", tunnel_port=4789, underlay_mtu=1500
+        )
+        hosts.register(conn, "two")
+    engine.dispose()
+    assert "fenced" in call(conf, "host", "fence", "two").output
+    assert "down" in call(conf, "host", "drain", "one\x1b[2J", "--reason", "disks").output
+    head, _, one, two = call(conf, "host", "list").output.splitlines()
+    assert head.split()[:2] == ["Host", "State"]
+    assert "\x1b" not in one and one.split()[1:] == ["down", "10.99.0.1", "0", "0", "disks"]
+    assert two.split() == ["two", "fenced", "-", "0", "0", "-"]
+    assert "1500" in call(conf, "host", "show", "one\x1b[2J").output
+    assert "down" in call(conf, "host", "enable", "two").output
+    missing = call(conf, "host", "show", "three")
+    assert missing.exit_code == 1 and "Host three could not be found." in missing.output

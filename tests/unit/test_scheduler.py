@@ -35,7 +35,9 @@ def pool(
     capabilities = {"driver_handles_share_servers": True, "storage_protocol": "NFS"} | more.pop(
         "capabilities", {}
     )
-    flags = {flag: more.pop(flag) for flag in ("is_up", "is_enabled") if flag in more}
+    flags = {
+        flag: more.pop(flag) for flag in ("is_up", "is_enabled", "share_servers") if flag in more
+    }
     stats = PoolStats(
         pool_name=pool_name,
         total_capacity_gb=total,
@@ -314,6 +316,14 @@ def test_most_room_wins_and_names_break_ties() -> None:
     twin = pool("b#p", total=50)
     for order in itertools.permutations([small, large, twin, full]):
         assert place(ask(), list(order)).host == twin.host
+
+
+def test_of_pools_with_the_same_room_the_one_with_the_fewest_servers_wins() -> None:
+    busy, idle = pool("a#p", share_servers=9), pool("b#p", share_servers=8)
+    roomy = pool("c#p", total=1000, share_servers=90)
+    for order in itertools.permutations([busy, idle]):
+        assert place(ask(), list(order)).host == idle.host
+        assert place(ask(), [*order, roomy]).host == roomy.host
 
 
 def test_no_pools_at_all() -> None:

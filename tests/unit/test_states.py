@@ -73,6 +73,7 @@ def test_all_nouns_are_looked_at() -> None:
         "SNAPSHOT",
         "SNAPSHOT_ACCESS_RULE",
         "BACKUP",
+        "HOST",
         "ACCESS_RULES",
         "ACCESS_RULE",
     }

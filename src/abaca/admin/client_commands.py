@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_interface
 
@@ -52,7 +52,11 @@ def add_command(settings: Settings, name: str, network: str, addresses: tuple[st
     from abaca.drivers.linux.clients import attach_client
 
     with _namespace(settings, name) as (conf, prefix):
-        attach_client(prefix, _network_id(conf, network), name, [*map(_checked, addresses)])
+        network_id = _network_id(conf, network)
+        checked = [*map(_checked, addresses)]
+        _store(conf, name, network_id, checked)
+        attach_client(prefix, network_id, name, checked)
+        _announce(conf)
     click.echo(f"The network namespace {name} is on {network}, with {', '.join(addresses)}.")
 
 
@@ -63,8 +67,9 @@ def remove_command(settings: Settings, name: str) -> None:
     """Remove the network namespace NAME with its interfaces. Nothing there is no error."""
     from abaca.drivers.linux.clients import detach_client
 
-    with _namespace(settings, name) as (_conf, prefix):
+    with _namespace(settings, name) as (conf, prefix):
         detach_client(name, prefix)
+        _forget(conf, name)
 
 
 @contextmanager
@@ -89,6 +94,43 @@ def _network_id(conf: cfg.ConfigOpts, name_or_id: str) -> str:
 
     with reading(conf) as conn:
         return str(local_network(conn, name_or_id)["id"])
+
+
+def _store(conf: cfg.ConfigOpts, name: str, network_id: str, addresses: Sequence[str]) -> None:
+    """Have other hosts, where there are tunnels to them, send to the machine."""
+    from abaca.admin.database import writing
+    from abaca.domain.local_networks import local_machines
+    from abaca.drivers.linux.clients import machine_mac
+
+    if conf.worker.tunnel_address:
+        with writing(conf) as conn:
+            local_machines.put(
+                conn,
+                network_id=network_id,
+                host=conf.host,
+                name=name,
+                mac_address=machine_mac(name, network_id),
+                ip_addresses=[str(ip_interface(address).ip) for address in addresses],
+            )
+
+
+def _announce(conf: cfg.ConfigOpts) -> None:
+    """The machine is there now."""
+    from abaca.admin.database import writing
+    from abaca.domain.local_networks import forwarding
+
+    if conf.worker.tunnel_address:
+        with writing(conf) as conn:
+            forwarding.changed(conn)
+
+
+def _forget(conf: cfg.ConfigOpts, name: str) -> None:
+    from abaca.admin.database import writing
+    from abaca.domain.local_networks import local_machines
+
+    if conf.worker.tunnel_address:
+        with writing(conf) as conn:
+            local_machines.remove(conn, host=conf.host, name=name)
 
 
 def _checked(address: str) -> str:

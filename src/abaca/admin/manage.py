@@ -10,6 +10,7 @@ import click
 from abaca import config
 from abaca.admin import logs, state_dir
 from abaca.admin.database import database_errors, reading, table
+from abaca.admin.manage_hosts import host
 from abaca.admin.manage_move import move
 from abaca.admin.manage_operations import operations
 from abaca.admin.manage_share_servers import share_server
@@ -100,6 +101,7 @@ def list_services(settings: Settings) -> None:
 
 
 db.add_command(move)
+main.add_command(host)
 main.add_command(share_server)
 main.add_command(operations)
 

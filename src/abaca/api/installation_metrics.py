@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.db.session import is_outage, read
-from abaca.domain.services import overview
+from abaca.domain.services import hosts, overview
 from abaca.domain.services.overview import Overview
 from abaca.workflow import figures
 from abaca.workflow.figures import Count
@@ -132,11 +132,23 @@ def _nouns(now: Overview) -> Iterable[Metric]:
         "How often share servers had to be brought back since their worker started.",
         labels=["host"],
     )
+    states = GaugeMetricFamily(
+        "abaca_host_state",
+        "1 for the state that the worker host is in: up, draining, fenced or down.",
+        labels=["host", "state"],
+    )
+    servers = GaugeMetricFamily(
+        "abaca_host_share_servers", "Share servers on the worker host.", labels=["host"]
+    )
+    for host in now.hosts:
+        for state in hosts.SHOWN_STATES:
+            states.add_metric([host["name"], state], host["state"] == state)
+        servers.add_metric([host["name"]], host["share_servers"])
     for back_end in now.back_ends:
         up.add_metric([back_end["host"]], back_end["state"] == "up")
         unserved.add_metric([back_end["host"]], back_end["unserved_share_servers"])
         restarts.add_metric([back_end["host"]], back_end["share_server_restarts"])
-    return [resources, up, unserved, restarts]
+    return [resources, up, unserved, restarts, states, servers]
 
 
 def _pools(now: Overview) -> Iterable[Metric]:

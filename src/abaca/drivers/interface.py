@@ -55,6 +55,8 @@ from abaca.values import (
     ShareServer,
     Snapshot,
     SnapshotUpdate,
+    SpannedNetwork,
+    TunnelEnd,
 )
 
 MOST_CLIENTS = 1000
@@ -118,6 +120,18 @@ class ShareDriver(ABC):
         """Addresses that a share server needs on *each* of its subnets: 1 or more, and always the
         same number. Not asked of a back end without share servers."""
         return 1
+
+    def join_hosts(self, end: TunnelEnd | None, networks: Sequence[SpannedNetwork]) -> list[str]:
+        """Connect VXLAN networks of Abaca's own with their ports on other hosts: these networks,
+        and no others.
+
+        Called when ports come, go or move anywhere, and every few seconds, beside all other calls;
+        so what is right must cost little. A network that has no port here yet is connected with its
+        first one. Returns what cannot be connected, and why. `end`: this host's end of the tunnels;
+        None: it has none, and `networks` is empty. A driver whose servers others connect has
+        nothing to do.
+        """
+        return []
 
     def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
         """Which of the addresses that a share server has just been given does another machine on

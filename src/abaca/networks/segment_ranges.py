@@ -22,6 +22,7 @@ VLAN_IDS = range(1, 4095)
 VNIS = range(1, 2**24)
 MTUS = range(1280, 9001)  # IPv6 needs the first
 VXLAN_BYTES = 50  # what a tunnel over IPv4 adds to a packet
+VXLAN_BYTES_OVER_IPV6 = 70
 PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 OPTIONS = {
@@ -48,7 +49,7 @@ OPTIONS = {
     ),
     "global_physnet_mtu": Option(
         f"MTU, in bytes, of flat, VLAN and local networks that are created without one. VXLAN "
-        f"networks get {VXLAN_BYTES} bytes less.",
+        f"networks get {VXLAN_BYTES} bytes less, or what fits through the tunnels of all hosts.",
         "1500",
     ),
 }

@@ -39,16 +39,22 @@ from abaca.reconcile import (
     unused_share_servers,
 )
 from abaca.reconcile.dns_records import DnsRecords
+from abaca.reconcile.spanned_networks import SpannedNetworks
 from abaca.reconcile.unserved_share_servers import Watch
-from abaca.worker import backends, upkeep
+from abaca.worker import backends, tunnel_end, upkeep
 from abaca.worker.lease import Lease
+from abaca.workflow import wakening
 from abaca.workflow.runtime import Limits, Runtime
 from abaca.workflow.slots import Slots
+from abaca.workflow.wakening import Pace
 
 _LOG = logging.getLogger(__name__)
 
 EXIT_LEASE_LOST = 3
 _HOUSEKEEPING_SECONDS = 30.0
+_BETWEEN_LOOKS_SECONDS = 0.05
+"""Between two looks at where ports are, however many change at once."""
+
 _DEATHS_SECONDS = 0.25
 """How long a driver is asked at once to wait for deaths, and the pause after an error of it."""
 
@@ -68,10 +74,12 @@ class Worker:
         self.engine: Engine = create_engine(self._url, pool_size=sum(slots) + 4)
         self.backends = backends.load(conf)
         self._lease = Lease(self.engine, conf.host, conf.worker.lease_seconds, self._lock_path())
+        self._tunnel_end = tunnel_end.of(conf)
         options = conf.worker
         limits = Limits(options.poll_interval, slots, options.retry_seconds, options.call_seconds)
         self._runtime = Runtime(self._url, self.engine, conf.host, limits)
         self._stopping = Event()
+        self._look_at_ports = Pace(lambda: options.tunnel_interval, lambda: _BETWEEN_LOOKS_SECONDS)
         self._threads: list[Thread] = []
 
     def start(self) -> None:
@@ -81,6 +89,7 @@ class Worker:
         self._lease.acquire()
         self._runtime.guard = self._require_lease
         self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
+        tunnel_end.register(self.engine, self._conf.host, self._tunnel_end)
         drivers = {b.host: b.driver for b in self.backends}
         for host, driver in drivers.items():
             driver.data = SqlDriverData(self.engine, host)
@@ -93,6 +102,7 @@ class Worker:
                 backup_seconds=self._conf.worker.backup_hours * 3600,
             )
         )
+        self._span_networks()
         for backend in self.backends:
             self._report(backend)
         _LOG.info("%d kinds of work can be done", len(operations.WORKFLOWS))
@@ -127,6 +137,7 @@ class Worker:
     def stop(self) -> None:
         """Take no more work, wait for running work for a limited time, release the lease."""
         self._stopping.set()
+        self._look_at_ports.set()
         self._runtime.stop()
         for thread in self._threads:
             thread.join(timeout=10)
@@ -172,6 +183,23 @@ class Worker:
         subnet_drain_deadlines.meet_due(self.engine)
         finished_work.tidy_up(self.engine, self._conf.host)
         expired_messages.forget_expired(self.engine, self._conf.limits.messages)
+
+    def _span_networks(self) -> None:
+        drivers = [backend.driver for backend in self.backends]
+        networks = SpannedNetworks(self.engine, self._conf.host, self._tunnel_end, drivers)
+        name = "networks over hosts"
+        passes.once(name, networks.bring_in_line)
+        if self._tunnel_end is None:
+            return
+
+        def look() -> None:
+            while not self._look_at_ports.wait():
+                passes.once(name, networks.bring_in_line)
+
+        looking = Thread(target=look, name=name, daemon=True)
+        looking.start()
+        hearing = wakening.listen_forwarding(self.engine, self._look_at_ports)
+        self._threads += [looking, *([hearing] if hearing else [])]
 
     def _publish_names(self) -> None:
         dns = self._conf.dns

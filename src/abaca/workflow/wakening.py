@@ -1,4 +1,5 @@
-"""When a worker polls for work: when some is added, when some has ended, and at intervals.
+"""When a worker polls for work: when some is added, when some has ended, and at intervals. And when
+it looks where ports are: when some have come, gone or moved, and at intervals.
 
 PostgreSQL notifies by NOTIFY, in the transaction that enqueues the work. On SQLite, which serves
 one machine, a changed file is noticed quickly and cheaply. Neither is relied on: a worker that is
@@ -21,6 +22,8 @@ from abaca.db.session import is_sqlite
 _LOG = logging.getLogger(__name__)
 
 _CHANNEL = "abaca_work"
+_FORWARDING = "abaca_forwarding"
+_ALL_HOSTS = "*"
 _BETWEEN_FILE_LOOKS = 0.01
 _HEARING_SECONDS = 0.1  # between two looks whether to stop
 _NOTIFY = sa.text("SELECT pg_notify(:channel, host) FROM unnest(CAST(:hosts AS text[])) AS host")
@@ -37,6 +40,12 @@ def announce(conn: Connection, worker_hosts: Collection[str]) -> None:
     """Notify these workers, when the transaction commits, that there is work."""
     if worker_hosts and not is_sqlite(conn):
         conn.execute(_NOTIFY, {"channel": _CHANNEL, "hosts": sorted(worker_hosts)})
+
+
+def announce_forwarding(conn: Connection) -> None:
+    """Notify all workers, when the transaction commits, that ports are elsewhere."""
+    if not is_sqlite(conn):
+        conn.execute(_NOTIFY, {"channel": _FORWARDING, "hosts": [_ALL_HOSTS]})
 
 
 class Pace(Event):
@@ -73,29 +82,41 @@ class Pace(Event):
 def listen(engine: Engine, worker_host: str, pace: Pace) -> Thread:
     """Wake `pace` when work for this host is added, until stopped."""
     target = _watch_file if engine.dialect.name == "sqlite" else _hear_notifications
-    thread = Thread(target=target, args=(engine, worker_host, pace), name="wakening", daemon=True)
+    return _started(target, engine, worker_host, pace, _CHANNEL)
+
+
+def listen_forwarding(engine: Engine, pace: Pace) -> Thread | None:
+    """Wake `pace` when ports are elsewhere, until stopped. None on SQLite: all are on one
+    machine."""
+    if engine.dialect.name == "sqlite":
+        return None
+    return _started(_hear_notifications, engine, _ALL_HOSTS, pace, _FORWARDING)
+
+
+def _started(target: Callable[..., None], *args: object) -> Thread:
+    thread = Thread(target=target, args=args, name="wakening", daemon=True)
     thread.start()
     return thread
 
 
-def _hear_notifications(engine: Engine, worker_host: str, pace: Pace) -> None:
+def _hear_notifications(engine: Engine, payload: str, pace: Pace, channel: str) -> None:
     """Uses a connection of its own; while there is none, the worker polls."""
     while not pace.is_set():
         try:
             parameters = engine.dialect.create_connect_args(engine.url)[1]
             with psycopg.connect(**parameters, autocommit=True) as conn:
-                conn.execute(f"LISTEN {_CHANNEL}")
+                conn.execute(f"LISTEN {channel}")
                 pace.wake()  # what was put in before
                 while not pace.is_set():
                     for notification in conn.notifies(timeout=_HEARING_SECONDS, stop_after=1):
-                        if notification.payload == worker_host:
+                        if notification.payload == payload:
                             pace.wake()
         except psycopg.Error as error:
             _LOG.debug("no notifications: %s", error)
             Event.wait(pace, IDLE_SECONDS)
 
 
-def _watch_file(engine: Engine, _worker_host: str, pace: Pace) -> None:
+def _watch_file(engine: Engine, _host: str, pace: Pace, _channel: str) -> None:
     """`data_version` is another number when another connection has changed the file; asking costs
     some microseconds."""
     with engine.connect() as connection:

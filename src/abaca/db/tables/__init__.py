@@ -5,6 +5,7 @@ from abaca.db.tables.client_inquiries import client_inquiries
 from abaca.db.tables.driver_data import driver_data
 from abaca.db.tables.local_networks import (
     local_addresses_set_aside,
+    local_machines,
     local_networks,
     local_ports,
     local_rbac_policies,
@@ -18,7 +19,7 @@ from abaca.db.tables.security_services import (
     security_services,
     share_network_security_service_association,
 )
-from abaca.db.tables.services import availability_zones, pools, services, worker_leases
+from abaca.db.tables.services import availability_zones, hosts, pools, services, worker_leases
 from abaca.db.tables.share_backups import share_backups
 from abaca.db.tables.share_group_types import (
     share_group_type_projects,
@@ -67,7 +68,9 @@ __all__ = [
     "client_inquiries",
     "departed_share_servers",
     "driver_data",
+    "hosts",
     "local_addresses_set_aside",
+    "local_machines",
     "local_networks",
     "local_ports",
     "local_rbac_policies",

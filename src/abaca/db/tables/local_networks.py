@@ -95,3 +95,18 @@ local_ports = sa.Table(
     sa.UniqueConstraint("subnet_id", "ip_address"),
     sa.UniqueConstraint("device_id", "share_network_subnet_id", "position"),
 )
+
+# Addresses of machines that hosts have put on networks: what other hosts send there.
+local_machines = sa.Table(
+    "local_machines",
+    metadata,
+    uuid_key(),
+    # found by the unique constraint
+    reference("network_id", "local_networks", index=False, ondelete="CASCADE"),
+    sa.Column("host", sa.String(255), nullable=False, index=True),  # hosts.name
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("mac_address", sa.String(32), nullable=False),
+    sa.Column("ip_address", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.UniqueConstraint("network_id", "ip_address"),
+)

@@ -1,5 +1,5 @@
-"""Workers and what they offer: availability zones, services (one a back end), leases (one a worker
-host) and pools."""
+"""Workers and what they offer: availability zones, worker hosts, services (one a back end), leases
+(one a worker host) and pools."""
 
 from __future__ import annotations
 
@@ -44,6 +44,23 @@ services = sa.Table(
     sa.Column("security_service_update_support", sa.Boolean, nullable=False, default=False),
     # without another heartbeat the service counts as down from then on
     sa.Column("expires_at", sa.DateTime, nullable=False),
+    *timestamps(),
+)
+
+hosts = sa.Table(
+    "hosts",
+    metadata,
+    uuid_key(),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),  # services.worker_host
+    # up, draining or fenced; whether its worker lives is in worker_leases
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state_reason", sa.String(1023)),
+    # Its end of tunnels to other hosts; null: it has none.
+    sa.Column("tunnel_address", sa.String(64), unique=True),
+    sa.Column("tunnel_port", sa.Integer),
+    sa.Column("underlay_mtu", sa.Integer),
+    # what its worker could not connect with other hosts, and why
+    sa.Column("unreached", sa.String(1023)),
     *timestamps(),
 )
 

@@ -11,9 +11,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import availability_zones, pools, services
+from abaca.db.tables import availability_zones, hosts, pools, services, share_servers
 from abaca.domain.rows import messages
 from abaca.domain.rows.heartbeats import is_up
+from abaca.domain.rows.states import HOST, Permit
 from abaca.errors import Conflict
 from abaca.scheduler.filters.capacity import room_gb
 from abaca.scheduler.group_placement import SHOWN_AS, place_group
@@ -31,15 +32,27 @@ _POOLS = (
             services.c[name]
             for name in ("disabled", "is_ready", "expires_at", "created_at", "updated_at")
         ],
+        # null: its worker has not started since hosts are rows
+        hosts.c.state.label("host_state"),
+        sa.select(sa.func.count())
+        .where(share_servers.c.host == services.c.host)
+        .scalar_subquery()
+        .label("share_servers"),
     )
     .join(services, services.c.host == pools.c.service_host)
     .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
+    .outerjoin(hosts, hosts.c.name == services.c.worker_host)
 )
 
 
 def candidates(conn: Connection) -> list[Pool]:
     """Every pool that a worker has reported, in one statement."""
     return _pools(conn, _POOLS)
+
+
+def takes_shares(host_state: str | None) -> bool:
+    """Whether a worker host in that state gets new shares; None: it has no row yet."""
+    return host_state is None or HOST.permits(host_state, Permit.TAKE_SHARES)
 
 
 def place_and_claim(
@@ -149,7 +162,8 @@ def _pools(conn: Connection, query: sa.Select[Any]) -> list[Pool]:
             stats=msgspec.convert(row.stats, PoolStats),
             allocated_capacity_gb=row.allocated_capacity_gb,
             is_up=is_up(row._mapping),
-            is_enabled=not row.disabled,
+            is_enabled=not row.disabled and takes_shares(row.host_state),
+            share_servers=row.share_servers,
         )
         for row in rows
     ]

@@ -22,7 +22,7 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
 )
-from abaca.domain.local_networks import listing, segments, sharing
+from abaca.domain.local_networks import forwarding, listing, segments, sharing
 from abaca.domain.rows.row_limits import (
     NO_LIMITS,
     RowLimits,
@@ -30,7 +30,7 @@ from abaca.domain.rows.row_limits import (
     require_room_in_project,
 )
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
-from abaca.networks.segment_ranges import MTUS, SegmentRanges
+from abaca.networks.segment_ranges import MTUS, VXLAN, SegmentRanges
 from abaca.values import Caller
 
 FILTERS = ("id", "name", "description", "project_id", "shared", "mtu")
@@ -56,8 +56,9 @@ def create(
     """A network without subnets. The view of the new network.
 
     Only administrators share networks, make them for another project, or say what they are on the
-    wire; else it is a free wire of `ranges`. Raises Conflict when the wire has a network already,
-    and ServiceDown when none of the ranges is free.
+    wire; else it is a free wire of `ranges`. Without `mtu`, a VXLAN network gets one that fits
+    through the tunnels of all hosts. Raises Invalid for a larger one, Conflict when the wire has a
+    network already, and ServiceDown when none of the ranges is free.
     """
     if not caller.is_admin and (shared or project_id not in (None, caller.project_id)):
         raise Forbidden(
@@ -78,8 +79,16 @@ def create(
         "description": description,
         "project_id": owner,
     }
+    largest = forwarding.largest_mtu(conn)
     for choice in choices:
         given = mtu or ranges.mtu_of(choice.network_type)
+        if choice.network_type == VXLAN and largest is not None and given > largest:
+            if mtu is not None or largest not in MTUS:
+                raise Invalid(
+                    f"The MTU must be at most {largest}, not {given}, to fit through the tunnels "
+                    "between the hosts."
+                )
+            given = largest
         network_id = _insert(conn, values | {"mtu": given}, choice)
         if network_id is not None:
             if shared:

@@ -17,11 +17,13 @@ from sqlalchemy.exc import OperationalError
 from abaca.db.session import begin, is_outage, read, utcnow
 from abaca.db.tables import (
     local_addresses_set_aside,
+    local_machines,
     local_networks,
     local_ports,
     local_rbac_policies,
     local_subnets,
 )
+from abaca.domain.local_networks import forwarding
 from abaca.errors import DatabaseAway
 from abaca.networks.address_pool import AddressRange
 from abaca.networks.local import LocalSubnet, LockedPorts, Port, PortKey
@@ -48,8 +50,9 @@ class SqlPortStore:
         """As the protocol says."""
         given = sa.select(local_ports.c.ip_address).where(local_ports.c.subnet_id == subnet_id)
         aside = _set_aside([subnet_id]).with_only_columns(local_addresses_set_aside.c.ip_address)
+        machines = _of_machines([subnet_id]).with_only_columns(local_machines.c.ip_address)
         with self._read() as conn:
-            return set(conn.scalars(given.union(aside)))
+            return set(conn.scalars(given.union(aside, machines)))
 
     @contextmanager
     def lock(self, subnet_ids: Collection[str]) -> Iterator[LockedPorts]:
@@ -94,6 +97,7 @@ class SqlPortStore:
             ]
             conn.execute(sa.insert(local_addresses_set_aside), rows)
             conn.execute(sa.delete(local_ports).where(mine))
+            forwarding.changed(conn)
 
     def delete(self, server_id: str, share_network_subnet_ids: Sequence[str] | None) -> None:
         """As the protocol says."""
@@ -104,6 +108,7 @@ class SqlPortStore:
             )
         with self._write() as conn:
             conn.execute(statement)
+            forwarding.changed(conn)
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -153,7 +158,7 @@ class _LockedRows:
         query = sa.select(local_ports.c.subnet_id, local_ports.c.ip_address).where(
             local_ports.c.subnet_id.in_(taken)
         )
-        for subnet_id, address in self._conn.execute(query):
+        for subnet_id, address in self._conn.execute(query.union_all(_of_machines(taken))):
             taken[subnet_id].add(address)
         return taken
 
@@ -181,12 +186,22 @@ class _LockedRows:
                 for port in ports
             ],
         )
+        forwarding.changed(self._conn)
 
     def move(self, port: Port, key: PortKey) -> None:
         where = {"share_network_subnet_id": key.share_network_subnet_id, "position": key.position}
         self._conn.execute(
             sa.update(local_ports).where(local_ports.c.id == port.allocation.id).values(**where)
         )
+
+
+def _of_machines(subnet_ids: Collection[str]) -> sa.Select[Any]:
+    """Subnets with the addresses of machines on their networks, which may be on other subnets."""
+    return (
+        sa.select(local_subnets.c.id, local_machines.c.ip_address)
+        .join(local_machines, local_machines.c.network_id == local_subnets.c.network_id)
+        .where(local_subnets.c.id.in_(subnet_ids))
+    )
 
 
 def _set_aside(subnet_ids: Collection[str]) -> sa.Select[Any]:

@@ -46,7 +46,7 @@ class Permit(Enum):
     LEAVE_SERVER = auto()  # one that failed has nothing on its share server
     HAS_RULES_APPLIED = auto()
     SERVE = auto()  # a share server
-    TAKE_SHARES = auto()  # a share server, a share group
+    TAKE_SHARES = auto()  # a share server, a share group, a host
     CHANGE_LEVEL = auto()  # an access rule
 
 
@@ -260,6 +260,16 @@ ACCESS_RULES = _noun(
     active="syncing error",
     syncing="active error",
     error="syncing active",
+)
+
+# Of a worker host, by an administrator's hand only. That its worker does not live is in its lease.
+HOST = _noun(
+    tables.hosts,
+    "state",
+    {Permit.TAKE_SHARES: "up"},
+    up="draining fenced",
+    draining="up fenced",
+    fenced="up draining",
 )
 
 # Of an access rule on one share instance.

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import database_now
-from abaca.db.tables import services, share_instances, share_servers
+from abaca.db.tables import hosts, services, share_instances, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.capacity import placement
 from abaca.domain.rows.heartbeats import is_up
@@ -30,7 +30,8 @@ _PARKED = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 class BackEnd(Value):
-    """A back end. `state`: up, down, or disabled (up, and gets no new shares). `servers`, `shares`:
+    """A back end. `state`: up, down, or that it gets no new shares although it is up: disabled, or
+    what its host is (draining, fenced). `servers`, `shares`:
     status → how many. `size_gb`, `room_gb`: of all its pools together; room is what further shares
     may be promised. `heartbeat`: the last one, UTC."""
 
@@ -67,9 +68,16 @@ class Condition(NamedTuple):
 def get(conn: Connection) -> Condition:
     """In a fixed number of statements, however large the installation is."""
     now = database_now(conn)
-    rows = [
-        dict(row) for row in conn.execute(sa.select(services).order_by(services.c.host)).mappings()
-    ]
+    query = (
+        sa.select(
+            services,
+            hosts.c.state.label("host_state"),
+            hosts.c.state_reason.label("host_reason"),
+        )
+        .outerjoin(hosts, hosts.c.name == services.c.worker_host)
+        .order_by(services.c.host)
+    )
+    rows = [dict(row) for row in conn.execute(query).mappings()]
     back_ends = _back_ends(conn, rows)
     counts = figures.count(conn)
     work: Counter[str] = Counter()
@@ -98,8 +106,8 @@ def _back_ends(conn: Connection, rows: list[dict[str, Any]]) -> list[BackEnd]:
     return [
         BackEnd(
             host=row["host"],
-            state="down" if not is_up(row) else "disabled" if row["disabled"] else "up",
-            reason=row["state_reason"] or row["disabled_reason"],
+            state=_state(row),
+            reason=row["state_reason"] or row["disabled_reason"] or row["host_reason"],
             servers=dict(servers[row["host"]]),
             shares=dict(shares[row["host"]]),
             size_gb=size[row["host"]],
@@ -108,6 +116,14 @@ def _back_ends(conn: Connection, rows: list[dict[str, Any]]) -> list[BackEnd]:
         )
         for row in rows
     ]
+
+
+def _state(row: dict[str, Any]) -> str:
+    if not is_up(row):
+        return "down"
+    if not placement.takes_shares(row["host_state"]):
+        return str(row["host_state"])
+    return "disabled" if row["disabled"] else "up"
 
 
 def _counts(conn: Connection, table: sa.Table) -> defaultdict[str, Counter[str]]:

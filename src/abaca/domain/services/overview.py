@@ -22,7 +22,7 @@ from abaca.db.tables import (
 )
 from abaca.domain.capacity import placement, share_usages
 from abaca.domain.capacity.share_usages import ProjectUsage, ShareUsage
-from abaca.domain.services import services
+from abaca.domain.services import hosts, services
 from abaca.networks.address_pool import AddressPool, AddressRange
 from abaca.scheduler.filters.capacity import room_gb
 from abaca.values import Pool
@@ -53,10 +53,11 @@ class Addresses(NamedTuple):
 
 class Overview(NamedTuple):
     """`statuses`: (kind of resource, status) → how many. `back_ends`: as `services.find` returns
-    them. `addresses`: by subnet id. `shares`: None if not requested."""
+    them. `hosts`: as `hosts.find` does. `addresses`: by subnet id. `shares`: None if not requested."""
 
     statuses: dict[tuple[str, str], int]
     back_ends: list[dict[str, Any]]
+    hosts: list[dict[str, Any]]
     pools: list[PoolRoom]
     projects: list[ProjectUsage]
     shares: list[ShareUsage] | None
@@ -76,7 +77,7 @@ _STATUSES = {
 
 
 def get(conn: Connection, *, per_share: bool = False) -> Overview:
-    """In twelve statements, thirteen with each share, however large the installation is."""
+    """In thirteen statements, fourteen with each share, however large the installation is."""
     statuses: dict[tuple[str, str], int] = {}
     for noun, column in _STATUSES.items():
         for status, number in conn.execute(sa.select(column, sa.func.count()).group_by(column)):
@@ -84,6 +85,7 @@ def get(conn: Connection, *, per_share: bool = False) -> Overview:
     return Overview(
         statuses=statuses,
         back_ends=services.find(conn, {}),
+        hosts=hosts.find(conn),
         pools=[_room(pool) for pool in placement.candidates(conn)],
         projects=share_usages.by_project(conn),
         shares=share_usages.by_share(conn) if per_share else None,

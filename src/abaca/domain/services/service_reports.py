@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import utcnow
+from abaca.db.session import upsert, utcnow
 from abaca.db.tables import availability_zones, pools, services
 from abaca.domain.services.services import BINARY
 from abaca.values import PoolStats, Value
@@ -75,12 +75,10 @@ def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
 
 
 def _zone_id(conn: Connection, name: str) -> str:
-    zone_id = conn.scalar(
-        sa.select(availability_zones.c.id).where(availability_zones.c.name == name)
-    )
-    if zone_id is None:
-        zone_id = str(uuid4())
-        conn.execute(
-            sa.insert(availability_zones).values(id=zone_id, name=name, created_at=utcnow())
-        )
-    return zone_id
+    query = sa.select(availability_zones.c.id).where(availability_zones.c.name == name)
+    if (zone_id := conn.scalar(query)) is not None:
+        return str(zone_id)
+    # workers of several hosts that start at once find none
+    new = upsert(conn, availability_zones).values(id=str(uuid4()), name=name, created_at=utcnow())
+    conn.execute(new.on_conflict_do_nothing(index_elements=["name"]))
+    return str(conn.scalar(query))

@@ -10,7 +10,8 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import availability_zones, services
+from abaca.db.tables import availability_zones, hosts, services
+from abaca.domain.capacity import placement
 from abaca.domain.rows.heartbeats import is_up
 from abaca.errors import Conflict, Missing
 from abaca.values import SYSTEM
@@ -21,13 +22,20 @@ BINARY = "manila-share"
 
 def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
     """Services by id: id, binary, host, zone, status (enabled, disabled), state (up, down),
-    updated_at, and what /metrics tells.
+    updated_at, and what /metrics tells. Those of a host that takes no shares are disabled, and the
+    reason says so.
 
     `filters`: values by these names.
     """
     query = (
-        sa.select(services, availability_zones.c.name.label("zone"))
+        sa.select(
+            services,
+            availability_zones.c.name.label("zone"),
+            hosts.c.state.label("host_state"),
+            hosts.c.state_reason.label("host_reason"),
+        )
         .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
+        .outerjoin(hosts, hosts.c.name == services.c.worker_host)
         .order_by(services.c.id)
     )
     views = [_view(dict(row)) for row in conn.execute(query).mappings()]
@@ -62,7 +70,7 @@ def ensure_shares(conn: Connection, host: str) -> None:
         raise Missing(f"Service {host} could not be found.")
     if service["ensuring"]:
         raise Conflict(f"The shares of {host} are already being ensured.")
-    if _view({**service, "zone": None})["state"] == "down":
+    if not is_up(service):
         raise Conflict(f"The service {host} is down.")
     conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=True))
     work_id = f"service_ensure_shares:{host}:{uuid4()}"
@@ -83,15 +91,20 @@ def ensured(conn: Connection, host: str, _reason: str = "") -> None:
 
 
 def _view(row: Mapping[str, Any]) -> dict[str, Any]:
+    reason = row["disabled_reason"]
+    takes_shares = placement.takes_shares(row["host_state"])
+    if not takes_shares:
+        why = f": {row['host_reason']}" if row["host_reason"] else ""
+        reason = f"host {row['worker_host']} is {row['host_state']}{why}"
     return {
         "id": row["id"],
         "binary": row["binary"],
         "host": row["host"],
         "zone": row["zone"],
-        "status": "disabled" if row["disabled"] else "enabled",
+        "status": "enabled" if takes_shares and not row["disabled"] else "disabled",
         "state": "up" if is_up(row) else "down",
         "updated_at": row["updated_at"],
-        "disabled_reason": row["disabled_reason"],
+        "disabled_reason": reason and reason[:255],
         "ensuring": row["ensuring"],
         "unserved_share_servers": row["unserved_share_servers"],
         "share_server_restarts": row["share_server_restarts"],

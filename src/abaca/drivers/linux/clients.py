@@ -48,7 +48,7 @@ def attach_client(
     namespaces.ensure(netns_name, CLIENT_SETTINGS)
     own = tuple(str(ip_interface(address).ip) for address in addresses)
     mac_address, role = (
-        mac or _mac_address(netns_name, network_id),
+        mac or machine_mac(netns_name, network_id),
         Role.ROUTER if forwards else Role.MACHINE,
     )
     port = Port(
@@ -96,8 +96,8 @@ def _configure(
         )
 
 
-def _mac_address(*parts: str) -> str:
-    # Locally administered, the same for the same client, so that neighbours need not learn it
-    # again.
-    digest = hashlib.sha256("/".join(parts).encode()).digest()
+def machine_mac(netns_name: str, network_id: str) -> str:
+    """Of a client's interface on a network. Locally administered, the same for the same client, so
+    that neighbours need not learn it again."""
+    digest = hashlib.sha256(f"{netns_name}/{network_id}".encode()).digest()
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))

@@ -43,6 +43,8 @@ from abaca.values import (
     ShareUpdate,
     Snapshot,
     SnapshotUpdate,
+    SpannedNetwork,
+    TunnelEnd,
 )
 
 MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
@@ -73,6 +75,10 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
 
     def get_network_allocations_number(self) -> int:
         return 1
+
+    def join_hosts(self, end: TunnelEnd | None, networks: Sequence[SpannedNetwork]) -> list[str]:
+        with os_errors_sorted("tunnels to other hosts"):
+            return self._wires.join_hosts(end, networks)
 
     def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
         """Without the server's lock: it is not there yet, or has nothing to do with these."""

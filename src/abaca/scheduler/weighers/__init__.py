@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from abaca.scheduler.weighers import free_capacity
+from abaca.scheduler.weighers import free_capacity, share_servers
 from abaca.values import PlacementRequest, Pool
 
 Weigher = Callable[[PlacementRequest, Pool], float]
 
-WEIGHERS: tuple[Weigher, ...] = (free_capacity.weight,)
+WEIGHERS: tuple[Weigher, ...] = (free_capacity.weight, share_servers.weight)

@@ -12,6 +12,7 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.wires.between_hosts import ends_of
 from abaca.drivers.linux.wires.interface import Port, Segment
 from abaca.drivers.linux.wires.links import PORT_PREFIX, find
 from abaca.drivers.linux.wires.port_security import secured_ports
@@ -48,8 +49,15 @@ def link(wiring: Wiring, segment: Segment, mtu: int) -> Iterator[Finding]:
     )
 
 
-def no_link() -> Finding:
-    """The network is on this machine only."""
+def between_hosts(namespace: str, bridge_name: str) -> Finding:
+    """The network is on this machine, and on other hosts when it has ports there."""
+    ends = (
+        namespaces.inside(namespace, lambda links: ends_of(links, bridge_name))
+        if namespaces.exists(namespace)
+        else []
+    )
+    if ends:
+        return Finding(what="link", seen=f"tunnels to the hosts {', '.join(ends)}")
     return Finding(
         what="link", seen="none: only machines made here are on it, such as `abaca client` makes"
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from abaca.drivers.linux.wires.links import PORT_PREFIX, short_name
 from abaca.drivers.linux.wires.port_rules import Role
-from abaca.values import Finding, NetworkInfo, Subnet
+from abaca.values import Finding, NetworkInfo, SpannedNetwork, Subnet, TunnelEnd
 
 
 class Segment(NamedTuple):
@@ -84,6 +84,13 @@ class Wires(ABC):
         machine when options name that no longer. Raises Unavailable when the namespace is not
         there, and Refused when the network cannot be reached.
         """
+
+    @abstractmethod
+    def join_hosts(self, end: TunnelEnd | None, networks: Sequence[SpannedNetwork]) -> list[str]:
+        """Connect these networks with their ports on other hosts, as soon and as long as they have
+        a port here, and no others. Returns what cannot be connected, and why. A network that
+        options connect with machines of others is left to them. `end`: this host's; None: it has
+        none, and `networks` is empty."""
 
     @abstractmethod
     def findings(

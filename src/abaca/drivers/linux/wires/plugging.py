@@ -19,6 +19,7 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import private_folder, run_path
 from abaca.drivers.linux.wires import findings
+from abaca.drivers.linux.wires.between_hosts import BetweenHosts
 from abaca.drivers.linux.wires.carriers import Carriers
 from abaca.drivers.linux.wires.interface import Port, Segment, Wires
 from abaca.drivers.linux.wires.links import BRIDGE_PREFIX, PORT_PREFIX, delete, find, short_name
@@ -26,7 +27,7 @@ from abaca.drivers.linux.wires.port_rules import Identity
 from abaca.drivers.linux.wires.port_security import PortSecurity
 from abaca.drivers.linux.wires.uplinks import Uplinks, delete_unused
 from abaca.drivers.linux.wires.wiring import Wiring
-from abaca.values import Finding, NetworkInfo
+from abaca.values import Finding, NetworkInfo, SpannedNetwork, TunnelEnd
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class BridgePlug(Wires):
         self._wiring = wiring
         self._uplinks = Uplinks(namespace, wiring, cards or Carriers()) if wiring else None
         self._security = PortSecurity(namespace)
+        self._between_hosts = BetweenHosts(namespace)
 
     @property
     def is_own_only(self) -> bool:
@@ -77,6 +79,21 @@ class BridgePlug(Wires):
         if self._wiring:
             self._wiring.refuse_unreachable(network_info, highest_mtu)
 
+    def join_hosts(self, end: TunnelEnd | None, networks: Sequence[SpannedNetwork]) -> list[str]:
+        with self._exclusive():
+            ours = {
+                bridge_name(network.network_id): network
+                for network in networks
+                if self._wiring is None
+                or self._wiring.stays_here(Segment("vxlan", network.segmentation_id, is_local=True))
+            }
+            self._between_hosts.tell(end, ours)
+            if not namespaces.exists(self._namespace):
+                return []
+            lacks = self._between_hosts.ensure_all()
+            self._security.enforce()  # a new link passes nothing before
+            return lacks
+
     def unnamed(self) -> list[str]:
         if self._uplinks is None or not namespaces.exists(self._namespace):
             return []
@@ -93,7 +110,7 @@ class BridgePlug(Wires):
         if self._wiring and not stays_here:
             yield from findings.link(self._wiring, segment, mtu)
         else:
-            yield findings.no_link()
+            yield findings.between_hosts(self._namespace, name)
         if port is None:
             return
         if not namespaces.exists(self._namespace):
@@ -122,6 +139,8 @@ class BridgePlug(Wires):
             self._security.admit(port.name, _identity(port))
             namespaces.inside(self._namespace, lambda links: _wire(links, port, whole=whole))
             namespaces.inside(port.namespace, lambda links: _raise_inner(links, port))
+            if self._between_hosts.ensure(bridge_name(port.network_id)):
+                self._security.enforce()
             if (
                 self._uplinks
                 and port.segment

@@ -36,11 +36,11 @@ class _Ends(NamedTuple):
 def ensure(namespace: str) -> None:
     """Filter for the VXLAN interfaces in Abaca's namespace as they are now. Called before one is
     raised, and after one has gone."""
-    vxlans = namespaces.inside(namespace, _vxlans)
+    there = namespaces.inside(namespace, vxlans)
     segments: dict[_Ends, list[int]] = defaultdict(list)
 
     def act(links: IPRoute) -> None:
-        for vni, port, remotes, link in vxlans:
+        for vni, port, remotes, link in there:
             segments[_Ends(port, remotes, "" if remotes else _name(links, link))].append(vni)
         if segments:
             packet_filter.replace_table(FAMILY, _table(namespace), _body(segments))
@@ -61,8 +61,17 @@ def tables(namespace: str) -> list[str]:
     return [name for family, name in there if (family, name) == (FAMILY, _table(namespace))]
 
 
+def ends_of(links: IPRoute, index: int) -> set[str]:
+    """The other ends to which a VXLAN interface sends anything."""
+    return {
+        str(entry.get("NDA_DST"))
+        for entry in links.fdb("dump", ifindex=index)
+        if entry["ifindex"] == index and entry.get("NDA_DST")
+    }
+
+
 def remotes_of(links: IPRoute, index: int) -> set[str]:
-    """The other ends that a VXLAN interface knows."""
+    """The other ends to which a VXLAN interface sends what is for all."""
     entries = [
         entry
         for entry in links.fdb("dump", ifindex=index)
@@ -71,14 +80,15 @@ def remotes_of(links: IPRoute, index: int) -> set[str]:
     return {str(entry.get("NDA_DST")) for entry in entries if entry.get("NDA_DST")}
 
 
-def _vxlans(links: IPRoute) -> list[tuple[int, int, tuple[str, ...], int | None]]:
+def vxlans(links: IPRoute) -> list[tuple[int, int, tuple[str, ...], int | None]]:
     """VNI, UDP port, other ends and number of the host's interface of each; with a group no other
     ends."""
     found = []
     for link in links.get_links(kind="vxlan"):
         data: Any = link.get(("linkinfo", "data"))
         group = data.get("vxlan_group") or data.get("vxlan_group6")
-        remotes = () if group else tuple(sorted(remotes_of(links, link["index"])))
+        known = remotes_of if data.get("vxlan_learning") else ends_of
+        remotes = () if group else tuple(sorted(known(links, link["index"])))
         found.append(
             (
                 int(data.get("vxlan_id")),

@@ -93,7 +93,7 @@ class Uplinks:
         else:
             raise Refused(f"networks of type {segment.network_type} are not supported")
         return namespaces.inside(
-            self._namespace, lambda links: _make_only_uplink(links, bridge, uplink)
+            self._namespace, lambda links: make_only_uplink(links, bridge, uplink)
         )
 
     def delete_unused(self) -> None:
@@ -192,7 +192,7 @@ class Uplinks:
                     "vxlan_link": underlay(tunnels.local_address).number,
                 }
             namespaces.inside(
-                self._namespace, lambda links: _delete_vxlan(links, segment.segmentation_id)
+                self._namespace, lambda links: delete_vxlan(links, segment.segmentation_id)
             )
             self._add_from_here(
                 ifname=name,
@@ -304,7 +304,7 @@ def _make_port(links: IPRoute, name: str, bridge: int, alias: str) -> None:
         links.link("set", index=link["index"], state="up")
 
 
-def _delete_vxlan(links: IPRoute, segmentation_id: int | None) -> None:
+def delete_vxlan(links: IPRoute, segmentation_id: int | None) -> None:
     """One with other ends: the kernel has a segment once only."""
     there = [
         link
@@ -314,7 +314,9 @@ def _delete_vxlan(links: IPRoute, segmentation_id: int | None) -> None:
     links_module.delete(links, [link.get("ifname") for link in there])
 
 
-def _make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> bool:
+def make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> bool:
+    """Make the link the bridge's uplink, and no other; True when it was not. Raises Refused when it
+    is another bridge's."""
     bridge, uplink = find(links, bridge_name), find(links, uplink_name)
     if uplink.get("master") not in (None, bridge["index"]):
         other = next(iter(links.get_links(uplink["master"])), None)

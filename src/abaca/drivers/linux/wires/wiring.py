@@ -39,7 +39,7 @@ OPTIONS = {
     "vxlan_port": Option("UDP port of all ends of the tunnels.", "4789"),
 }
 REACHED = ("flat", "vlan", "vxlan")
-_VXLAN_BYTES = {4: 50, 6: 70}  # what a tunnel over that IP version adds to a packet
+VXLAN_OVERHEAD = {4: 50, 6: 70}  # what a tunnel over that IP version adds to a packet
 _SCOPE_LINK = 253
 
 IpAddress = IPv4Address | IPv6Address
@@ -182,7 +182,7 @@ class Wiring:
             )
         _require_kind("vxlan")
         address = self.tunnels.local_address
-        through, more = underlay(address), _VXLAN_BYTES[address.version]
+        through, more = underlay(address), VXLAN_OVERHEAD[address.version]
         if mtu + more > through.mtu:
             raise Refused(
                 f"its MTU is {mtu} and a tunnel needs {more} more, but that of {through.name} is "
@@ -190,13 +190,12 @@ class Wiring:
             )
 
 
-def underlay(address: IpAddress) -> HostLink:
-    """The interface of this machine that has the address. Raises Refused when none has."""
+def underlay(address: IpAddress, option: str = "vxlan_local_address") -> HostLink:
+    """The interface of this machine that has the address, which an option names. Raises Refused
+    when none has."""
     link = namespaces.here(lambda links: _link_with(links, address))
     if link is None:
-        raise Refused(
-            f"this machine does not have the address {address}, which vxlan_local_address names"
-        )
+        raise Refused(f"this machine does not have the address {address}, which {option} names")
     return link
 
 

@@ -1,0 +1,98 @@
+"""`abaca-manage host …`: worker hosts, and which of them get new shares."""
+
+from __future__ import annotations
+
+import click
+
+from abaca.admin.database import reading, table, writing
+from abaca.admin.settings import Settings, common_options
+from abaca.domain.services import hosts
+
+
+@click.group("host")
+def host() -> None:
+    """Worker hosts: each serves its back ends, and may reach the others by tunnels."""
+
+
+@host.command("list")
+@common_options
+def list_hosts(settings: Settings) -> None:
+    """List the hosts: whether they take shares, and by which address others reach them.
+
+    \b
+    Example:
+      abaca-manage host list
+    """
+    with reading(settings.load()) as conn:
+        found = hosts.find(conn)
+    rows = [
+        [
+            view["name"],
+            view["state"],
+            view["tunnel_address"] or "-",
+            str(view["back_ends"]),
+            str(view["share_servers"]),
+            view["state_reason"] or view["unreached"] or "-",
+        ]
+        for view in found
+    ]
+    head = ["Host", "State", "Tunnel address", "Back ends", "Share servers", "Reason"]
+    click.echo(table(head, rows))
+
+
+@host.command("show")
+@click.argument("name")
+@common_options
+def show(settings: Settings, name: str) -> None:
+    """Show one host, and what could not be connected with the others."""
+    with reading(settings.load()) as conn:
+        view = hosts.get(conn, name)
+    shown = (
+        "name",
+        "state",
+        "state_reason",
+        "tunnel_address",
+        "tunnel_port",
+        "underlay_mtu",
+        "unreached",
+        "back_ends",
+        "share_servers",
+        "created_at",
+    )
+    rows = [[field, "-" if view[field] is None else str(view[field])] for field in shown]
+    click.echo(table(["Field", "Value"], rows))
+
+
+@host.command("drain")
+@click.argument("name")
+@click.option("--reason", help="Why, for others who look.")
+@common_options
+def drain(settings: Settings, name: str, reason: str | None) -> None:
+    """Put no new shares on the host NAME. What it has is served as before; a share server on btrfs
+    stays where it is."""
+    _set(settings, name, "draining", reason)
+
+
+@host.command("enable")
+@click.argument("name")
+@common_options
+def enable(settings: Settings, name: str) -> None:
+    """Put new shares on the host NAME again, and connect it with the others if it was fenced."""
+    _set(settings, name, "up", None)
+
+
+@host.command("fence")
+@click.argument("name")
+@click.option("--reason", help="Why, for others who look.")
+@common_options
+def fence(settings: Settings, name: str, reason: str | None) -> None:
+    """Cut the host NAME off: no other host sends to it on tenants' networks, or takes anything from
+    it. Its clients on the host itself are served as before."""
+    _set(settings, name, "fenced", reason)
+
+
+def _set(settings: Settings, name: str, state: str, reason: str | None) -> None:
+    with writing(settings.load()) as conn:
+        hosts.set_state(conn, name, state, reason)
+        view = hosts.get(conn, name)
+    click.echo(f"The host {name} is {view['state']}.")

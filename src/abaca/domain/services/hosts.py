@@ -1,0 +1,120 @@
+"""Worker hosts: where each reaches the others, and whether it gets new shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import is_sqlite, utcnow
+from abaca.db.tables import hosts, services, share_servers, worker_leases
+from abaca.domain.rows import states
+from abaca.domain.rows.states import HOST
+from abaca.errors import Conflict, Missing
+from abaca.workflow import wakening
+
+DOWN = "down"
+SHOWN_STATES = (*HOST.transitions, DOWN)
+
+
+def register(
+    conn: Connection,
+    name: str,
+    *,
+    tunnel_address: str | None = None,
+    tunnel_port: int | None = None,
+    underlay_mtu: int | None = None,
+) -> None:
+    """A worker starts on the host. Conflict when its tunnel address is another host's, or of
+    another IP version or port than theirs."""
+    if tunnel_address is not None:
+        _refuse_mixed(conn, name, tunnel_address, tunnel_port)
+    values = {
+        "tunnel_address": tunnel_address,
+        "tunnel_port": tunnel_port,
+        "underlay_mtu": underlay_mtu,
+        "updated_at": utcnow(),
+    }
+    there = hosts.c.name == name
+    if not conn.execute(sa.update(hosts).where(there).values(values)).rowcount:
+        conn.execute(
+            sa.insert(hosts).values(
+                id=str(uuid4()), name=name, state="up", created_at=utcnow(), **values
+            )
+        )
+    wakening.announce_forwarding(conn)
+
+
+def find(conn: Connection) -> list[dict[str, Any]]:
+    """Hosts by name: what is stored, `state` (up, draining, fenced, or down: its worker does not
+    live), `back_ends` and `share_servers` (how many)."""
+    back_ends = (
+        sa.select(sa.func.count()).where(services.c.worker_host == hosts.c.name).scalar_subquery()
+    )
+    servers = (
+        sa.select(sa.func.count())
+        .select_from(share_servers.join(services, services.c.host == share_servers.c.host))
+        .where(services.c.worker_host == hosts.c.name)
+        .scalar_subquery()
+    )
+    query = sa.select(
+        hosts,
+        back_ends.label("back_ends"),
+        servers.label("share_servers"),
+        (worker_leases.c.expires_at > _clock(conn)).label("lives"),
+    ).outerjoin(worker_leases, worker_leases.c.host == hosts.c.name)
+    rows = conn.execute(query.order_by(hosts.c.name)).mappings()
+    return [{**row, "state": _shown_state(row)} for row in rows]
+
+
+def get(conn: Connection, name: str) -> dict[str, Any]:
+    """One host. Raises Missing."""
+    found = next((view for view in find(conn) if view["name"] == name), None)
+    if found is None:
+        raise Missing(f"Host {name} could not be found.")
+    return found
+
+
+def set_state(conn: Connection, name: str, state: str, reason: str | None = None) -> None:
+    """`up`; `draining`: it gets no new shares; `fenced`: nor do other hosts send to it, or take
+    anything from it. Raises Missing."""
+    id_ = conn.scalar(sa.select(hosts.c.id).where(hosts.c.name == name).with_for_update())
+    if id_ is None:
+        raise Missing(f"Host {name} could not be found.")
+    states.move(conn, HOST, id_, state, state_reason=reason)
+    wakening.announce_forwarding(conn)
+
+
+def set_unreached(conn: Connection, name: str, unreached: str | None) -> None:
+    """What the host could not connect with the others, and why."""
+    conn.execute(
+        sa.update(hosts)
+        .where(hosts.c.name == name)
+        .values(unreached=unreached and unreached[:1023])
+    )
+
+
+def _refuse_mixed(conn: Connection, name: str, address: str, port: int | None) -> None:
+    others = sa.select(hosts).where(hosts.c.name != name, hosts.c.tunnel_address.is_not(None))
+    for other in conn.execute(others.order_by(hosts.c.name)):
+        theirs = f"host {other.name} has {other.tunnel_address}, port {other.tunnel_port}"
+        if other.tunnel_address == address:
+            raise Conflict(f"tunnel_address {address} is taken: {theirs}.")
+        if (":" in other.tunnel_address) != (":" in address):
+            raise Conflict(f"tunnel_address {address} is of another IP version: {theirs}.")
+        if other.tunnel_port != port:
+            raise Conflict(f"tunnel_port {port} is another one: {theirs}.")
+
+
+def _shown_state(row: Mapping[Any, Any]) -> str:
+    return str(row["state"] if row["lives"] or row["state"] == "fenced" else DOWN)
+
+
+def _clock(conn: Connection) -> sa.ColumnElement[Any]:
+    """The clock by which leases go, within a statement."""
+    if is_sqlite(conn):
+        return sa.literal(utcnow())
+    return sa.literal_column("clock_timestamp() AT TIME ZONE 'UTC'")

@@ -1,0 +1,244 @@
+"""Several hosts played by network namespaces on one underlay: each with its own worker process,
+state directory and run folder, against one PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import sqlalchemy as sa
+
+from abaca.domain.local_networks import forwarding, local_machines
+from abaca.domain.services import services
+from abaca.drivers.linux import inventory, namespaces
+from abaca.drivers.linux.clients import attach_client, detach_client, machine_mac
+from abaca.worker.backends import network_namespace
+from tests.forged_frames import checksum
+from tests.service import wait_until
+from tests.stack import Stack, WorkerProcess, make_conf
+
+POOL = {"share_driver": "linux", "pool_size_gib": "2", "pool_sparse": "true"}
+INTERVAL = 30.0  # so that what is there sooner was told
+
+
+def run(*command: str) -> str:
+    """What it prints."""
+    done = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    return done.stdout
+
+
+def ip(*arguments: str) -> None:
+    run("ip", *arguments)
+
+
+class Underlay:
+    """A bridge in a namespace of its own, to which hosts are connected by `eth0`. `network`: with a
+    place for the last part of addresses: `10.99.0.{}/24`."""
+
+    def __init__(self, network: str) -> None:
+        self.id = f"u{uuid4().hex[:7]}"
+        self.network = network
+        self._namespaces: list[str] = []
+        self._add(self.id)
+        ip("-n", self.id, "link", "add", "underlay", "type", "bridge")
+        ip("-n", self.id, "link", "set", "underlay", "up")
+
+    def address(self, number: int) -> str:
+        """Without prefix length."""
+        return self.network.format(number).partition("/")[0]
+
+    def machine(self, number: int) -> str:
+        """A namespace with the address of that number; its name."""
+        name = f"{self.id}-{number}"
+        self._add(name)
+        outer = f"port{number}"
+        pair = ["type", "veth", "peer", "name", "eth0", "netns", name]
+        ip("-n", self.id, "link", "add", outer, *pair)
+        ip("-n", self.id, "link", "set", outer, "master", "underlay", "up")
+        more = ["nodad"] if ":" in self.network else []
+        ip("-n", name, "addr", "add", self.network.format(number), "dev", "eth0", *more)
+        ip("-n", name, "link", "set", "eth0", "up")
+        ip("-n", name, "link", "set", "lo", "up")
+        return name
+
+    def close(self) -> None:
+        for name in reversed(self._namespaces):
+            ip("netns", "del", name)
+
+    def _add(self, name: str) -> None:
+        ip("netns", "add", name)
+        self._namespaces.append(name)
+
+
+class PlayedHost:
+    """The host of that number on the underlay, named `host<number>`, with a back end `b<number>`
+    whose shares the type of that name is for. Its worker runs until it is stopped."""
+
+    def __init__(self, underlay: Underlay, number: int, folder: Path, url: str, key: Path) -> None:
+        self.underlay, self.number, self.url = underlay, number, url
+        self.name = f"host{number}"
+        self.backend = f"b{number}"
+        self.address = underlay.address(number)
+        self.netns = underlay.machine(number)
+        self.state_dir = folder / self.name
+        self.state_dir.mkdir()
+        if key.exists():
+            shutil.copy(key, self.state_dir / "key")
+        self.options: dict[str, Any] = {
+            "host": self.name,
+            "worker.tunnel_address": underlay.network.format(number),
+            "worker.tunnel_interval": INTERVAL,
+        }
+        self.stack = Stack(make_conf(self.state_dir, url, {self.backend: POOL}, **self.options))
+        shutil.copy(self.state_dir / "key", key)
+        self.namespace = network_namespace(self.stack.conf)
+        self.worker: WorkerProcess | None = None
+
+    def start(self) -> None:
+        self.worker = WorkerProcess(
+            self.state_dir, self.url, {self.backend: POOL}, netns=self.netns, **self.options
+        )
+
+    def wait_until_up(self) -> None:
+        def states() -> list[object]:
+            found = self.stack.ask(services.find, {"host": f"{self.name}@{self.backend}"})
+            return [each["state"] for each in found]
+
+        wait_until(lambda: states() == ["up"], lambda: f"{self.name}: {states()}", 40)
+
+    def stop(self) -> None:
+        if self.worker is not None:
+            self.worker.stop()
+        self.worker = None
+
+    def machine(self, name: str, network_id: str, *addresses: str, mtu: int = 1400) -> str:
+        """A tenant's machine of this host, as `abaca client add` attaches it; its namespace."""
+        netns = f"{self.namespace}-{name}"
+        self.stack.do(
+            local_machines.put,
+            network_id=network_id,
+            host=self.name,
+            name=netns,
+            mac_address=machine_mac(netns, network_id),
+            ip_addresses=[str(ip_interface(address).ip) for address in addresses],
+        )
+        attach_client(self.namespace, network_id, netns, addresses, mtu=mtu)
+        self.stack.do(forwarding.changed)
+        return netns
+
+    def take_away(self, netns: str) -> None:
+        """A machine, as `abaca client remove` does."""
+        detach_client(netns, self.namespace)
+        self.stack.do(local_machines.remove, host=self.name, name=netns)
+
+    def tunnels(self) -> str:
+        """What its tunnels send where, and who has which address, as `bridge` and `ip` print it."""
+        if not namespaces.exists(self.namespace):
+            return ""
+        inside = ["nsenter", f"--net=/run/netns/{self.namespace}"]
+        ends = [line for line in run(*inside, "bridge", "fdb").splitlines() if " dst " in line]
+        return "\n".join([*ends, run(*inside, "ip", "neigh")])
+
+    def close(self) -> None:
+        self.stop()
+        self.stack.close()
+        worker = Path(self.stack.conf.state_dir, "worker")
+        inventory.remove_installation(self.namespace, worker)
+        left = inventory.leftovers(self.namespace, worker)
+        assert not any(left.values()), f"left on this machine: {left}"
+
+
+class Town:
+    """Played hosts on one underlay."""
+
+    def __init__(self, underlay: Underlay, folder: Path, url: str) -> None:
+        self.underlay, self._folder, self.url = underlay, folder, url
+        self.hosts: list[PlayedHost] = []
+
+    def host(self) -> PlayedHost:
+        """Another host, whose worker has been started."""
+        number = len(self.hosts) + 1
+        host = PlayedHost(self.underlay, number, self._folder, self.url, self._folder / "key")
+        self.hosts.append(host)
+        host.stack.share_type(host.backend, share_backend_name=host.backend)
+        host.start()
+        return host
+
+
+@contextmanager
+def town(folder: Path, url: str, network: str, number: int = 2) -> Iterator[Town]:
+    """That many hosts on an underlay. In the end nothing of them may be left."""
+    folder.chmod(0o755)
+    underlay = Underlay(network)
+    made = Town(underlay, folder, by_socket(url))
+    try:
+        for _ in range(number):
+            made.host()
+        for host in made.hosts:
+            host.wait_until_up()
+        yield made
+    finally:
+        for host in made.hosts:
+            host.close()
+        underlay.close()
+
+
+def by_socket(url: str) -> str:
+    """The same database by its Unix socket, which every network namespace reaches."""
+    parts = sa.make_url(url)
+    with psycopg.connect(
+        host=parts.host, port=parts.port, user=parts.username, dbname=parts.database
+    ) as conn:
+        (folder,) = conn.execute("SHOW unix_socket_directories").fetchone() or ("",)
+    return (
+        f"postgresql+psycopg://{parts.username}@/{parts.database}?host={folder}&port={parts.port}"
+    )
+
+
+def pings(netns: str, *addresses: str, size: int = 56) -> Sequence[bool]:
+    """Whether each answers an echo request of that many bytes, which is not to be fragmented,
+    within two seconds."""
+
+    def act(_: object) -> list[bool]:
+        return [_answers(address, size) for address in addresses]
+
+    return namespaces.inside(netns, act)
+
+
+def _answers(address: str, size: int) -> bool:
+    is_v4 = ":" not in address
+    family, protocol = (
+        (socket.AF_INET, socket.IPPROTO_ICMP) if is_v4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
+    )
+    request, reply = (8, 0) if is_v4 else (128, 129)
+    mark = os.urandom(size)
+    message = struct.pack("!BBHHH", request, 0, 0, 7, 1) + mark
+    with socket.socket(family, socket.SOCK_RAW, protocol) as raw:
+        if is_v4:
+            message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+            raw.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER: always
+        try:
+            raw.sendto(message, (address, 0))
+        except OSError:
+            return False
+        end = time.monotonic() + 2
+        while (left := end - time.monotonic()) > 0:
+            raw.settimeout(left)
+            try:
+                got, sender = raw.recvfrom(65536)
+            except OSError:
+                return False
+            if sender[0] == address and got.endswith(mark) and got[20 if is_v4 else 0] == reply:
+                return True
+    return False
