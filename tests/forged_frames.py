@@ -107,8 +107,8 @@ def connecting(source: str, target: str, port: int = 2049, flags: int = 2) -> by
     """The first segment of a TCP connection in its packet, IPv4. With other `flags` (16: only an
     acknowledgement): one of a connection that there is not."""
     head = struct.pack("!HHIIBBHHH", 700, port, 1, 0, 5 << 4, flags, 64000, 0, 0)
-    checksum = checksum(_ip(source) + _ip(target) + struct.pack("!HH", TCP, len(head)) + head)
-    return ipv4(source, target, TCP, head[:16] + struct.pack("!H", checksum) + head[18:])
+    own_sum = checksum(_ip(source) + _ip(target) + struct.pack("!HH", TCP, len(head)) + head)
+    return ipv4(source, target, TCP, head[:16] + struct.pack("!H", own_sum) + head[18:])
 
 
 def icmpv6(source: str, target: str, kind: int, rest: bytes, behind: int | None = None) -> bytes:

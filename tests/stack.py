@@ -412,6 +412,9 @@ def environment(**variables: str) -> Iterator[None]:
 # --- workers in processes of their own ------------------------------------------------------------
 
 
+NETNS = "ABACA_TEST_NETNS"
+
+
 def enter(netns: str) -> None:
     """Go into a network namespace, for threads that are started later, too."""
     with open(f"/run/netns/{netns}", "rb") as handle:
@@ -425,18 +428,17 @@ _processes.set_forkserver_preload(["tests.stack"])
 def _work(
     arguments: tuple[Path, str, Mapping[str, Mapping[str, str]], Mapping[str, object]],
     environment: Mapping[str, str],
-    netns: str | None,
 ) -> None:
     os.environ.update(environment)
-    if netns is not None:
-        enter(netns)
+    if NETNS in environment:
+        enter(environment[NETNS])
     state_dir, url, backends, overrides = arguments
     process.run(make_conf(state_dir, url, backends, **overrides))
 
 
 class WorkerProcess:
-    """A worker in a process of its own, with these environment variables, in the network namespace
-    `netns` if one is given. It can be killed, and found dead."""
+    """A worker in a process of its own, with these environment variables, and in the network
+    namespace that NETNS among them names. It can be killed, and found dead."""
 
     def __init__(
         self,
@@ -444,12 +446,11 @@ class WorkerProcess:
         url: str,
         backends: Mapping[str, Mapping[str, str]],
         environment: Mapping[str, str] | None = None,
-        netns: str | None = None,
         **overrides: object,
     ) -> None:
         self._process = _processes.Process(
             target=_work,
-            args=((state_dir, url, backends, overrides), dict(environment or {}), netns),
+            args=((state_dir, url, backends, overrides), dict(environment or {})),
             daemon=True,
         )
         self._process.start()

@@ -176,6 +176,11 @@ def test_what_was_lost_is_set_right_and_what_nobody_may_store_is_ignored(two_hos
     here = station(near, "here", network[0], {"10.71.0.20/24", "fd00:71::20/64"})
     there = station(far, "there", network[0], {"10.71.0.21/24", "fd00:71::21/64"})
     wait_until(lambda: all(pings(here.netns, there.ipv4, there.ipv6)), near.tunnels, 10)
+    # what nobody tells of is found by looking
+    (link,) = {line.split()[2] for line in far.tunnels().splitlines() if near.address in line}
+    in_bridges = ["nsenter", f"--net=/run/netns/{far.namespace}"]
+    run(*in_bridges, "bridge", "fdb", "del", here.mac, "dev", link, "dst", near.address)
+    wait_until(lambda: all(pings(here.netns, there.ipv4, there.ipv6)), far.tunnels, 10)
     # an administrator's mistake, or a worker that was away
     in_bridges = ["nsenter", f"--net=/run/netns/{near.namespace}"]
     (link,) = {line.split()[2] for line in near.tunnels().splitlines() if far.address in line}

@@ -53,7 +53,8 @@ class Addresses(NamedTuple):
 
 class Overview(NamedTuple):
     """`statuses`: (kind of resource, status) → how many. `back_ends`: as `services.find` returns
-    them. `hosts`: as `hosts.find` does. `addresses`: by subnet id. `shares`: None if not requested."""
+    them. `hosts`: as `hosts.find` does. `addresses`: by subnet id. `shares`: None if not
+    requested."""
 
     statuses: dict[tuple[str, str], int]
     back_ends: list[dict[str, Any]]
