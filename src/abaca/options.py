@@ -160,8 +160,8 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.HostAddressOpt(
         "listen",
         default="127.0.0.1",
-        help="IP address or host name to listen on: 0.0.0.0 or :: for all. Beyond loopback, TLS "
-        "is required (see ssl_certificate and "
+        help="IP address or host name to listen on: 0.0.0.0 or :: for all. Beyond loopback TLS is "
+        "served, with a certificate of its own authority unless ssl_certificate names one (see "
         "allow_cleartext).",
     ),
     cfg.PortOpt("port", default=8786, min=1, help="TCP port to listen on."),
@@ -214,12 +214,19 @@ API_OPTIONS: list[cfg.Opt] = [
         "allow_cleartext",
         default=False,
         help="Whether passwords and tokens may travel without TLS beyond loopback: behind a proxy "
-        "that does TLS.",
+        "that does TLS. Then no certificate is made.",
+    ),
+    cfg.ListOpt(
+        "certificate_names",
+        default=[],
+        item_type=types.HostAddress(),
+        help="More names and addresses by which clients call the API, separated by commas, for "
+        "the certificate that Abaca makes: shares.example.org. The machine's own are in it anyway.",
     ),
     cfg.StrOpt(
         "ssl_certificate",
         help="PEM file with the server's certificate chain: /etc/abaca/chain.pem. Goes with "
-        "ssl_key.",
+        "ssl_key. Without both, Abaca makes a certificate where TLS is needed: `abaca tls show`.",
     ),
     cfg.StrOpt(
         "ssl_key",

@@ -113,20 +113,26 @@ def load(service: Installation, path: str, body: Any) -> Iterator[Load]:
         each.result()
 
 
-def test_api_processes_are_replaced_and_every_request_is_answered(service: Installation) -> None:
-    """By SIGHUP to `abaca api`: each gets a successor, then answers what it has begun, and ends."""
-    api = service.children()["api"]
+@pytest.mark.parametrize("to", ["api", "serve"])
+def test_api_processes_are_replaced_and_every_request_is_answered(
+    service: Installation, to: str
+) -> None:
+    """By SIGHUP to `abaca api`, or to `abaca serve`, which gets one when its terminal is closed:
+    each gets a successor, then answers what it has begun, and ends."""
+    before_it = service.children()
+    api = before_it["api"]
+    assert service.process is not None
     old = set(descendants(api))
     with load(service, "/v2/share-networks", {"share_network": {}}) as seen:
         wait_until(lambda: len(seen.accepted) > 5, "requests")
-        os.kill(api, signal.SIGHUP)
+        os.kill({"api": api, "serve": service.process.pid}[to], signal.SIGHUP)
         wait_until(lambda: not old & set(descendants(api)), "the old processes to be gone")
         before = len(seen.accepted)
         wait_until(lambda: len(seen.accepted) > before + 5, "requests")
     assert (seen.refused, seen.unanswered) == ([], [])
     listed = everything(service, "share-networks")
     assert {network["id"] for network in listed} == set(seen.accepted)
-    assert service.children()["api"] == api
+    assert not service.has_ended() and service.children() == before_it
 
 
 def test_a_service_that_is_stopped_under_load_loses_nothing_that_it_accepted(

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from tests.service import (
+    FAKE_BACKEND,
     UNPRIVILEGED,
     Installation,
     arguments_of,
@@ -152,9 +153,10 @@ def test_a_port_in_use_is_named(
         assert not (other.state_dir / "users").exists()
 
 
-def test_passwords_do_not_travel_in_clear(service: Installation) -> None:
+def test_nobody_is_accepted_unproven_beyond_this_machine(service: Installation) -> None:
     with installation() as other:
-        assert "would be sent in clear" in other.refused("--listen", "0.0.0.0")
+        other.configure(f"{FAKE_BACKEND}[api]\nauth_strategy = noauth\n")
+        assert "accepts anybody" in other.refused("--listen", "0.0.0.0")
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])

@@ -211,7 +211,14 @@ BACK_END = "[DEFAULT]\nenabled_share_backends = {}\n[one]\nshare_driver = {}\n"
         ("[database]\nconnection = geheim", "[database] connection is not a URL"),
         ("[database]\nconnection = sqlite://", "[database] connection names no file"),
         ("[api]\ntrusted_proxies = here", "[api] trusted_proxies: "),
-        ("[api]\nlisten = 0.0.0.0", "Passwords or tokens would be sent in clear text to 0.0.0.0"),
+        (
+            "[api]\nlisten = 0.0.0.0\nauth_strategy = noauth",
+            "[api] auth_strategy = noauth accepts anybody",
+        ),
+        (
+            "[api]\ncertificate_names = a b",
+            "[api] certificate_names = a b: a list of IP addresses or host names, separated by",
+        ),
         (
             "[DEFAULT]\nnetwork_plugin = neutrn",
             "[DEFAULT] network_plugin = neutrn: there is none of that name here. Did you mean "

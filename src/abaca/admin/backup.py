@@ -107,7 +107,7 @@ def _files(conf: cfg.ConfigOpts, with_key: bool) -> dict[str, bytes]:
     found = {
         f"kept/{kept.name}": _content(kept.place(conf))
         for kept in state_dir.KEPT
-        if kept.place(conf).exists() and (with_key or kept.name != "key")
+        if kept.place(conf).exists() and (with_key or kept.name not in state_dir.KEYS)
     }
     for number, name in enumerate(conf.config_file or ()):
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", Path(name).name)[-80:]

@@ -16,7 +16,11 @@ _quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 
 @click.command("backup")
 @click.argument("file", metavar="FILE|-")
-@click.option("--without-key", is_flag=True, help="Leave the key of stored passwords out.")
+@click.option(
+    "--without-key",
+    is_flag=True,
+    help="Leave the key of stored passwords out, and that of the certificate authority.",
+)
 @_quiet
 @common_options
 def backup(settings: Settings, file: str, without_key: bool, quiet: bool) -> None:

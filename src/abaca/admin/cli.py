@@ -11,7 +11,15 @@ from threading import Thread
 
 import click
 
-from abaca.admin import client_commands, config_commands, logs, state_dir, token_commands, users
+from abaca.admin import (
+    client_commands,
+    config_commands,
+    logs,
+    state_dir,
+    tls_commands,
+    token_commands,
+    users,
+)
 from abaca.admin.backup_commands import backup, restore
 from abaca.admin.settings import Depth, Settings, address_options, common_options
 
@@ -42,7 +50,8 @@ def serve(settings: Settings) -> None:
     """Start everything: the API and a worker, kept running until SIGTERM or Ctrl-C.
 
     No configuration is needed. The first start makes the state directory and the user `admin`,
-    shows its password on a terminal, and writes a clouds.yaml for the `openstack` command. As root,
+    shows its password on a terminal, and writes a clouds.yaml for the `openstack` command. Beyond
+    loopback it makes a certificate, too (`abaca tls show`). As root,
     with what `abaca doctor` asks for, shares are served by real file servers in network namespaces;
     otherwise the fake back end serves, with a warning.
 
@@ -50,6 +59,7 @@ def serve(settings: Settings) -> None:
     Examples:
       abaca serve
       abaca serve --state-dir /srv/abaca --port 9000
+      abaca serve --listen ::
     """
     from abaca.admin.serve import run
 
@@ -95,6 +105,7 @@ def api(settings: Settings, until_stdin_closes: bool) -> None:
     conf = settings.load(Depth.API, is_quiet=until_stdin_closes)
     logs.set_up("api", conf.log_level)
     _end_with_parent(until_stdin_closes)
+    signal.signal(signal.SIGHUP, lambda *_: None)  # until the API serves and has its own handler
     with users.failing_clearly():
         state_dir.refuse_unfinished_restore(conf)
         serve_api(conf)
@@ -237,6 +248,7 @@ def uninstall(settings: Settings, **wanted: bool) -> None:
 main.add_command(backup)
 main.add_command(client_commands.commands)
 main.add_command(restore)
+main.add_command(tls_commands.commands)
 main.add_command(token_commands.commands)
 main.add_command(users.commands)
 main.add_command(config_commands.commands)

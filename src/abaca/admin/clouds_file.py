@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from oslo_config import cfg
 
 from abaca import config
 from abaca.admin import state_dir
-from abaca.api import microversions
+from abaca.api import certificates, microversions
 from abaca.errors import Conflict
 
 CLOUD = "abaca"
@@ -30,7 +31,7 @@ def base_url(conf: cfg.ConfigOpts) -> str:
 def listening_url(conf: cfg.ConfigOpts) -> str:
     """The API's own socket, as this machine reaches it."""
     host = _EVERYWHERE.get(conf.api.listen, conf.api.listen)
-    scheme = "https" if conf.api.ssl_certificate else "http"
+    scheme = "https" if certificates.served(conf) else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{conf.api.port}"
 
 
@@ -43,11 +44,10 @@ def entry(conf: cfg.ConfigOpts, username: str, password: str) -> dict[str, Any]:
     """What a cloud's entry says for the address of `conf`. Networks are served below a path that
     clients would not find by themselves."""
     url = base_url(conf)
-    secure = (
-        {"cacert": conf.api.ssl_certificate}
-        if conf.api.ssl_certificate and not conf.api.public_endpoint
-        else {}
-    )
+    served = certificates.served(conf)
+    # behind another address there may be a proxy, with a certificate of its own
+    is_ours = not conf.api.public_endpoint or urlsplit(url).port == conf.api.port
+    secure = {"cacert": str(served.trusted)} if served and is_ours else {}
     return {
         "auth_type": "http_basic",
         "auth": {"endpoint": url, "username": username, "password": password},

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import logs, state_dir
+from abaca.admin import logs, own_tls, state_dir
 from abaca.admin.configuration import files
 from abaca.admin.health_check import answers
 from abaca.admin.settings import Depth, Refused, Settings
-from abaca.api import privileges
+from abaca.api import certificates, privileges
 from abaca.db import migrations
 from abaca.db.session import create_engine, read, utcnow
 from abaca.db.tables import services
@@ -31,6 +31,7 @@ from abaca.worker import backends
 KERNEL = "kernel: "
 LEAST_FREE_GIB = 2
 CLOCK_SECONDS = 60
+CERTIFICATE_DAYS = 30
 
 
 class Finding(NamedTuple):
@@ -60,6 +61,7 @@ def run(settings: Settings) -> int:
             *database_findings(conf),
             *api_findings(conf),
             *port_findings(conf),
+            *certificate_findings(conf),
             *backend_findings(conf),
         ]
     return told(findings, "missing", "Nothing is missing.")
@@ -240,6 +242,27 @@ def port_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
             )
             return
     yield Finding(group, "port", note="free")
+
+
+def certificate_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """The certificate that the API serves with, where it serves TLS."""
+    found = certificates.served(conf)
+    if found is None:
+        return
+    group = f"TLS, {found.certificate}"
+    served = certificates.read(found.certificate)
+    if served is None:
+        lack = None if found.is_own and not found.certificate.exists() else "cannot be read by you"
+        yield Finding(group, "certificate", lack, "is made at the first start")
+        return
+    until = f"until {served.not_valid_after_utc:%Y-%m-%d}"
+    if found.is_own:
+        why = own_tls.due(conf, certificates.read(found.trusted))
+        lack = f"{why.replace('the former one', 'it')}: run `abaca tls renew`" if why else None
+    else:
+        left = served.not_valid_after_utc.timestamp() - time.time()
+        lack = f"ends soon, {until}: exchange it" if left < CERTIFICATE_DAYS * 86400 else None
+    yield Finding(group, "certificate", lack, f"{until}, for {', '.join(own_tls.names_in(served))}")
 
 
 def _clock_lack(url: str) -> str | None:

@@ -11,7 +11,7 @@ import click
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import clouds_file, logs, state_dir, users
+from abaca.admin import clouds_file, logs, own_tls, state_dir, users
 from abaca.admin.configuration import files
 from abaca.admin.database import database_errors
 from abaca.admin.settings import Depth, Refused, Settings
@@ -35,11 +35,14 @@ def run(settings: Settings) -> None:
 
 
 def prepare(conf: cfg.ConfigOpts) -> str | None:
-    """The state directory, the tables, the key, and on the first start the user `admin`, whose
-    password is returned. Who calls this at the same time waits."""
+    """The state directory, the tables, the key, a certificate where one of ours is needed, and on
+    the first start the user `admin`, whose password is returned. Who calls this at the same time
+    waits."""
     state_dir.make_folder(conf)
     with state_dir.one_at_a_time(conf):
         state_dir.prepare(conf)
+        for line in own_tls.keep(conf):
+            click.echo(logs.escaped(line))
         if conf.api.auth_strategy != "http_basic":
             return None
         password = users.make_first_admin(conf)

@@ -11,13 +11,14 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from threading import Event, Thread
 
 import click
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import config
-from abaca.admin import clouds_file, init, logs, state_dir
+from abaca.admin import clouds_file, init, logs, own_tls, state_dir
 from abaca.admin.configuration import files
 from abaca.admin.health_check import answers
 from abaca.admin.settings import Depth, Refused, Settings
@@ -33,10 +34,16 @@ READY_SECONDS = 60.0
 API_PATIENCE = 15.0  # longer than the API gives its own processes to answer what they have begun
 WORKER_PATIENCE = 30.0
 LOOK_SECONDS = 0.1
+CERTIFICATE_SECONDS = 3600.0
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises click.ClickException when it cannot start."""
+    """Serve until SIGTERM or SIGINT. Raises click.ClickException when it cannot start.
+
+    SIGHUP, which a terminal that is closed sends, too, has API processes replaced, as below systemd
+    and by `abaca api`. Until they are there it is ignored.
+    """
+    signal.signal(signal.SIGHUP, lambda *_: None)
     conf = settings.load(Depth.SERVICE)
     logs.set_up("serve", conf.log_level)
     os.umask(0o077)
@@ -86,6 +93,7 @@ def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
     supervisor = Supervisor(children(arguments))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
     began = utcnow()
     try:
         supervisor.start()
@@ -97,10 +105,22 @@ def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
                 f"The API did not answer at {clouds_file.base_url(conf)} within {READY_SECONDS:g} "
                 "s."
             )
+        Thread(target=_keep_certificate, args=(conf, supervisor.stopping), daemon=True).start()
         supervisor.run()
         LOG.info("stopping")
     finally:
         supervisor.stop()
+
+
+def _keep_certificate(conf: cfg.ConfigOpts, stopping: Event) -> None:
+    """Once an hour: a certificate of ours that is about to end is made anew. The API sees it."""
+    while own_tls.is_needed(conf) and not stopping.wait(CERTIFICATE_SECONDS):
+        try:
+            with state_dir.one_at_a_time(conf):
+                for line in own_tls.keep(conf):
+                    LOG.info("%s", line)
+        except (AbacaError, OSError) as error:
+            LOG.warning("the certificate cannot be renewed: %s", error)
 
 
 def _require_free_port(conf: cfg.ConfigOpts) -> None:

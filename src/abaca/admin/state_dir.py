@@ -52,6 +52,14 @@ KEPT = (
     Kept("users", 0o640, True, True, "users of http_basic with bcrypt hashes", config.users_file),
     Kept("tokens", 0o640, True, True, "application tokens, hashed", config.tokens_file),
     Kept("key", 0o640, True, True, "the key of stored passwords", config.key_file),
+    Kept(
+        "ca.key",
+        0o600,
+        False,
+        True,
+        "the certificate authority that clients trust, with its key",
+        lambda conf: config.state_path(conf, "ca.key"),
+    ),
     Kept("policy.yaml", 0o640, True, False, "changed policy rules", policy_file.place),
     Kept(
         "clouds.yaml",
@@ -62,6 +70,9 @@ KEPT = (
         lambda conf: config.state_path(conf, "clouds.yaml"),
     ),
 )
+
+KEYS = ("key", "ca.key")
+"""Of those, what a backup `--without-key` lacks."""
 
 
 def prepare(conf: cfg.ConfigOpts) -> None:

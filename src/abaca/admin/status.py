@@ -16,17 +16,17 @@ from oslo_config import cfg
 
 from abaca.admin import clouds_file, logs
 from abaca.admin.database import reading, table
-from abaca.admin.doctor import LEAST_FREE_GIB
+from abaca.admin.doctor import CERTIFICATE_DAYS, LEAST_FREE_GIB
 from abaca.admin.health_check import answers
 from abaca.admin.installed import running
 from abaca.admin.settings import Settings
+from abaca.api import certificates
 from abaca.db import migrations
 from abaca.domain.services import condition
 from abaca.domain.services.condition import BackEnd, Condition, Problem
 
 MOST_BACK_ENDS, MOST_PROBLEMS = 6, 10
 WELL, NEEDS_ATTENTION, CANNOT_TELL = 0, 1, 2
-_CERTIFICATE_DAYS = 30
 _LONGEST_REASON = 90
 
 
@@ -52,9 +52,7 @@ def run(settings: Settings, as_json: bool) -> int:
 
 
 def _api(conf: cfg.ConfigOpts) -> dict[str, Any]:
-    from abaca.api.app import certificate_expires  # loads Falcon: not for every command
-
-    ends = certificate_expires(conf.api.ssl_certificate)
+    ends = certificates.expires(conf)
     return {
         "url": clouds_file.listening_url(conf),
         "answers": answers(conf),
@@ -84,13 +82,14 @@ def _of_this_machine(conf: cfg.ConfigOpts, api: dict[str, Any]) -> list[Problem]
             )
         )
     ends = api["certificate_until"]
-    if ends and (datetime.fromisoformat(ends) - datetime.now()).days < _CERTIFICATE_DAYS:
+    served = certificates.served(conf)
+    if served and ends and (datetime.fromisoformat(ends) - datetime.now()).days < CERTIFICATE_DAYS:
         found.append(
             Problem(
                 what="certificate",
-                id=conf.api.ssl_certificate,
+                id=str(served.certificate),
                 why=f"it expires on {ends}",
-                do="abaca doctor",
+                do="abaca tls renew" if served.is_own else "abaca tls show",
             )
         )
     folder = Path(conf.state_dir)

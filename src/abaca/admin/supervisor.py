@@ -77,6 +77,11 @@ class Child:
         """Seconds between its death and its next start."""
         return self._pause
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is there."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def stop(self) -> None:
         """End it: by SIGTERM, and by SIGKILL when it takes too long."""
         if self._process is None:
@@ -107,6 +112,7 @@ class Supervisor:
     def __init__(self, children: Sequence[Child]) -> None:
         self._children = children
         self.stopping = Event()
+        self._reloading = Event()
 
     def start(self) -> None:
         """Start them all."""
@@ -123,9 +129,18 @@ class Supervisor:
                     f"{child.name} {how} before it was ready; its messages are above."
                 )
 
+    def reload(self) -> None:
+        """Have them begin anew what they can while they serve, by SIGHUP. For a signal handler: it
+        is done by `run`."""
+        self._reloading.set()
+
     def run(self) -> None:
         """Keep them running until `stopping` is set."""
         while not self.stopping.wait(LOOK_SECONDS):
+            if self._reloading.is_set():
+                self._reloading.clear()
+                for child in self._children:
+                    child.send(signal.SIGHUP)
             for child in self._children:
                 how = child.died()
                 if how is not None:

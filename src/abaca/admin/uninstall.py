@@ -17,7 +17,7 @@ import msgspec
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import installed, logs, state_dir, users
+from abaca.admin import installed, logs, own_tls, state_dir, users
 from abaca.admin.database import table
 from abaca.admin.installed import Place
 from abaca.admin.settings import Settings
@@ -110,6 +110,7 @@ def _state_steps(conf: cfg.ConfigOpts) -> Iterator[Step]:
     names = [kept.name for kept in state_dir.KEPT]
     files = [
         *(top / form.format(name) for name in names for form in ("{}", ".{}.lock", ".{}.new")),
+        *(top / form.format(name) for name in own_tls.MADE_AGAIN for form in ("{}", ".{}.new")),
         top / POOLS,
         top / "serve.lock",
         state_dir.restoring(conf),

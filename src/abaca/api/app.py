@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 
 import falcon
-from cryptography.x509 import load_pem_x509_certificate
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import struct_types
-from abaca.api import faults
+from abaca.api import certificates, faults
 from abaca.api.audit import Audit
 from abaca.api.call import Service
 from abaca.api.caller import Callers, ProjectInUrl, RequestNames, authenticator
@@ -89,20 +87,9 @@ def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:
         quota_defaults=quota_defaults(conf),
         row_limits=RowLimits(**{name: conf.limits[name] for name in RowLimits.__struct_fields__}),
         segment_ranges=segments.configured(conf),
-        certificate_expires=certificate_expires(conf.api.ssl_certificate),
+        certificate_expires=certificates.expires(conf),
         row_cache=RowCache(conf.api.kept_rows_megabytes * 1_000_000),
     )
-
-
-def certificate_expires(path: str | None) -> float | None:
-    """When the first certificate of a PEM file expires, in seconds since 1970. None: there is none,
-    or TLS itself will report the error."""
-    if path is None:
-        return None
-    try:
-        return load_pem_x509_certificate(Path(path).read_bytes()).not_valid_after_utc.timestamp()
-    except (OSError, ValueError):
-        return None
 
 
 def _by_path() -> dict[str, list[Route]]:

@@ -22,7 +22,7 @@ from types import ModuleType
 
 from oslo_config import cfg
 
-from abaca.api import policy_file
+from abaca.api import certificates, policy_file
 from abaca.config import key_file, tokens_file, users_file
 from abaca.db.private_files import Exposed, read_private
 from abaca.regular_files import NotRegular, require_regular
@@ -124,13 +124,13 @@ def _secrets(conf: cfg.ConfigOpts) -> Iterator[Path]:
         yield users_file(conf)
         yield tokens_file(conf)
     yield key_file(conf)
-    if conf.api.ssl_key:
-        yield Path(conf.api.ssl_key)
+    if found := certificates.served(conf):
+        yield found.key
 
 
 def _others(conf: cfg.ConfigOpts) -> Iterator[Path]:
-    if conf.api.ssl_certificate:
-        yield Path(conf.api.ssl_certificate)
+    if found := certificates.served(conf):
+        yield found.certificate
     yield policy_file.place(conf)
 
 

@@ -13,7 +13,7 @@ import os
 import pkgutil
 import resource
 import signal
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -24,7 +24,7 @@ from oslo_config import cfg
 from sqlalchemy.exc import OperationalError
 
 import abaca.api
-from abaca.api import audit_file, metrics, policy, privileges
+from abaca.api import audit_file, certificates, metrics, policy, privileges
 from abaca.api.app import OPEN_PATHS, WsgiApp, create_app
 from abaca.api.audit import Audit
 from abaca.api.authenticator import Authenticator
@@ -76,6 +76,8 @@ def serve(conf: cfg.ConfigOpts) -> None:
         raise cfg.Error("\n  ".join(wrong))
     _refuse_older(conf, revisions)
     metrics.COUNTS.share(2 * conf.api.workers)  # on SIGHUP new ones start before old ones end
+    if found := certificates.served(conf):
+        server.on_startup(partial(certificates.follow, found))
     server.serve(target_loader=_Loader(conf, authenticate), wrap_loader=False)
 
 
@@ -136,6 +138,7 @@ def _door(conf: cfg.ConfigOpts, app: WsgiApp, authenticate: Authenticator, audit
 
 def _server(conf: cfg.ConfigOpts) -> Any:
     api = conf.api
+    found = certificates.served(conf)
     level = LogLevels(conf.log_level.lower())
     return Server(
         target="abaca.api",
@@ -157,8 +160,8 @@ def _server(conf: cfg.ConfigOpts) -> Any:
         log_dictconfig={
             "loggers": {"_granian": {"level": level.upper(), "handlers": [], "propagate": True}}
         },
-        ssl_cert=Path(api.ssl_certificate) if api.ssl_certificate else None,
-        ssl_key=Path(api.ssl_key) if api.ssl_key else None,
+        ssl_cert=found.certificate if found else None,
+        ssl_key=found.key if found else None,
     )
 
 

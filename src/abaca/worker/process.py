@@ -261,8 +261,8 @@ class Worker:
 
 
 def run(conf: cfg.ConfigOpts) -> None:
-    """Serve until SIGTERM or SIGINT. Raises Conflict if another process serves the same host, or
-    the schema is older than this release."""
+    """Serve until SIGTERM or SIGINT; SIGHUP changes nothing. Raises Conflict if another process
+    serves the same host, or the schema is older than this release."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # drivers hold one a share server
     migrations.refuse_older(config.database_url(conf), migrations.revisions())
@@ -276,6 +276,8 @@ def run(conf: cfg.ConfigOpts) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, begin_to_stop)
+    # a handler, not SIG_IGN: that would hold for the file servers, too
+    signal.signal(signal.SIGHUP, lambda *_: None)
     worker = Worker(conf)
     worker.start()
     _LOG.info(

@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 from oslo_config import cfg
 
 from abaca import config
-from abaca.api import policy, tokens_file, users_file
+from abaca.api import certificates, policy, tokens_file, users_file
 from abaca.api.cleartext import refuse_unusable_tls
 from abaca.api.routing import DEFAULTS
 from abaca.db.private_files import read_private
@@ -76,6 +76,9 @@ def _of_key(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 
 def _of_certificate(conf: cfg.ConfigOpts) -> Iterator[str]:
+    found = certificates.served(conf)
+    if found is not None and found.is_own:  # made, and made anew where it is wrong
+        return
     try:
         refuse_unusable_tls(conf)
     except cfg.Error as error:

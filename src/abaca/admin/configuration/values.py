@@ -45,7 +45,12 @@ def expected(option: cfg.Opt) -> str:
     if isinstance(kind, types.IPAddress):
         return "an IP address"
     if isinstance(kind, types.List):
-        return "a list, separated by commas,"
+        what = (
+            " of IP addresses or host names"
+            if isinstance(kind.item_type, types.HostAddress)
+            else ""
+        )
+        return f"a list{what}, separated by commas,"
     if isinstance(kind, Shaped):
         return kind.what
     choices = getattr(kind, "choices", None)
