@@ -137,7 +137,7 @@ def test_tables_that_a_captured_api_made_steer_no_terminal(
     assert "\\x1b" in done.stderr and "\x1b" not in done.stderr
 
 
-def test_a_check_tells_that_rows_could_not_be_restored(conf: cfg.ConfigOpts) -> None:
+def test_a_backup_and_a_check_tell_that_rows_could_not_be_restored(conf: cfg.ConfigOpts) -> None:
     """Whoever has taken the API over makes a table of theirs, and every backup holds it."""
     engine = create_engine(config.database_url(conf), pool_size=1)
     with begin(engine) as conn:
@@ -145,7 +145,12 @@ def test_a_check_tells_that_rows_could_not_be_restored(conf: cfg.ConfigOpts) -> 
         conn.exec_driver_sql("INSERT INTO theirs VALUES (1)")
     engine.dispose()
     file = Path(conf.state_dir).parent / "backup.tar"
-    assert call(conf, cli.main, "backup", str(file)).exit_code == 0
+    for target in (str(file), "-"):
+        made = call(conf, cli.main, "backup", target)
+        assert made.exit_code == 1 and "Table theirs has rows" in made.output, made.output
+        assert "give --no-check" in made.output and "manifest.json" not in made.output
+    assert not file.exists()
+    assert call(conf, cli.main, "backup", "--no-check", str(file)).exit_code == 0
     checked = call(conf, cli.main, "restore", "--check", str(file))
     assert checked.exit_code == 1 and "Table theirs has rows" in checked.output, checked.output
 

@@ -24,7 +24,7 @@ def folder() -> Iterator[Path]:
         for name in ("db", "worker", "restored-configuration"):
             (state / name).mkdir(parents=True)
         for name in ("db/abaca.sqlite", "worker/host.lock", "worker/fake.json", "users", "key",
-                     "clouds.yaml", ".users.lock", "serve.lock",
+                     "clouds.yaml", ".users.lock", "serve.lock", "api.lock",
                      "restored-configuration/00-abaca.conf"):  # fmt: skip
             (state / name).touch()
         yield made
@@ -83,7 +83,8 @@ def test_without_a_terminal_and_yes_nothing_happens(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "who"), [("serve.lock", "abaca serve"), ("worker/host.lock", "worker host")]
+    ("lock", "who"),
+    [("serve.lock", "abaca serve"), ("api.lock", "abaca api"), ("worker/host.lock", "worker host")],
 )
 def test_while_something_runs_it_refuses(folder: Path, lock: str, who: str) -> None:
     before = files(folder)

@@ -85,15 +85,20 @@ class Archive:
     def lines(self) -> Iterator[bytes]:
         """The database's lines. Raises Invalid for one that is too long or is no gzip."""
         self._file.seek(self._database_at)
-        size = self.manifest.members[DATABASE].size
-        try:
-            with gzip.GzipFile(fileobj=io.BufferedReader(_Part(self._file, size))) as rows:
-                while line := rows.readline(LONGEST_LINE + 1):
-                    if len(line) > LONGEST_LINE:
-                        raise Invalid("The archive has a row of more than 16 MiB.")
-                    yield line
-        except (OSError, EOFError) as error:
-            raise Invalid(f"The archive's rows cannot be read: {error}.") from None
+        return packed_lines(self._file, self.manifest.members[DATABASE].size)
+
+
+def packed_lines(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """The lines in so many bytes of a file, from where it is. Raises Invalid for one that is too
+    long or is no gzip."""
+    try:
+        with gzip.GzipFile(fileobj=io.BufferedReader(_Part(file, size))) as rows:
+            while line := rows.readline(LONGEST_LINE + 1):
+                if len(line) > LONGEST_LINE:
+                    raise Invalid("The archive has a row of more than 16 MiB.")
+                yield line
+    except (OSError, EOFError) as error:
+        raise Invalid(f"The archive's rows cannot be read: {error}.") from None
 
 
 class _Part(io.RawIOBase):

@@ -9,7 +9,7 @@ import gzip
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -40,16 +40,21 @@ def make(
     *,
     with_key: bool,
     room: Path | None = None,
+    try_out: Callable[[Manifest, IO[bytes]], None] | None = None,
 ) -> Manifest:
     """Write an archive of the installation; returns what is in it. `room`: a folder that has room
-    for it, for a file without a name. Raises Conflict and Invalid."""
-    with tempfile.TemporaryFile(dir=room) as rows, contents.snapshot(engine) as conn:
-        sums: dict[str, Rows] = {}
-        with gzip.GzipFile(fileobj=rows, mode="wb", mtime=0, compresslevel=6) as packed:
-            for line in contents.lines(conn, SCHEMA, sums):
-                packed.write(line + b"\n")
-                shown.done()
-        manifest = _manifest(conf, conn, sums)
+    for it, for a file without a name. `try_out` is given the rows before anything is written.
+    Raises Conflict and Invalid."""
+    with tempfile.TemporaryFile(dir=room) as rows:
+        with contents.snapshot(engine) as conn:
+            sums: dict[str, Rows] = {}
+            with gzip.GzipFile(fileobj=rows, mode="wb", mtime=0, compresslevel=6) as packed:
+                for line in contents.lines(conn, SCHEMA, sums):
+                    packed.write(line + b"\n")
+                    shown.done()
+            manifest = _manifest(conf, conn, sums)
+        if try_out is not None:
+            try_out(manifest, rows)
         archive.write(target, manifest, rows, _files(conf, with_key))
     return manifest
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from abaca.admin import logs
 from abaca.admin.settings import Settings, common_options
+from abaca.errors import AbacaError, Conflict
+
+if TYPE_CHECKING:
+    from abaca.admin.archive import Manifest
+    from abaca.admin.progress import Progress
 
 _quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 
@@ -21,11 +28,16 @@ _quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
     is_flag=True,
     help="Leave the key of stored passwords out, and that of the certificate authority.",
 )
+@click.option("--no-check", is_flag=True, help="Do not try whether the rows can be restored.")
 @_quiet
 @common_options
-def backup(settings: Settings, file: str, without_key: bool, quiet: bool) -> None:
+def backup(settings: Settings, file: str, without_key: bool, no_check: bool, quiet: bool) -> None:
     """Write the database, users, tokens, key, policy and configuration into one file, while
     everything runs. With -, to standard output.
+
+    Rows of SQLite, where a captured API can write what it likes, are first restored into a database
+    in the folder of temporary files, which is then deleted: what could not be restored is named,
+    and no file is made.
 
     The data of the shares is not in it: back the pools up by other means. Whoever can read the
     file has hashes of all passwords, and with the key the passwords of security services.
@@ -36,6 +48,7 @@ def backup(settings: Settings, file: str, without_key: bool, quiet: bool) -> Non
       abaca backup --without-key - | ssh vault 'cat > abaca.tar'
     """
     from abaca.admin import backup as making
+    from abaca.admin import state_dir
     from abaca.admin.database import opened
     from abaca.admin.progress import progress
     from abaca.db import contents
@@ -47,17 +60,21 @@ def backup(settings: Settings, file: str, without_key: bool, quiet: bool) -> Non
     with opened(conf) as engine:
         with contents.snapshot(engine) as conn:
             total = contents.count(conn, SCHEMA)
-        with progress("Rows", total, is_quiet=quiet) as shown:
+        is_tried = state_dir.sqlite_file(conf) is not None and not no_check
+        with progress("Rows", (1 + is_tried) * total, is_quiet=quiet) as shown:
+
+            def make(target: IO[bytes], room: Path | None) -> Manifest:
+                return making.make(
+                    conf, engine, target, shown, with_key=not without_key, room=room,
+                    try_out=partial(_try_out, shown) if is_tried else None,
+                )  # fmt: skip
+
             if file == "-":
-                target: Any = sys.stdout.buffer
-                manifest = making.make(conf, engine, target, shown, with_key=not without_key)
-                target.flush()
+                manifest = make(sys.stdout.buffer, None)
+                sys.stdout.buffer.flush()
             else:
                 with making.new_file(Path(file)) as target:
-                    room = Path(file).parent
-                    manifest = making.make(
-                        conf, engine, target, shown, with_key=not without_key, room=room
-                    )
+                    manifest = make(target, Path(file).parent)
     rows = sum(table.number for table in manifest.tables.values())
     kept = [name.partition("/")[2] for name in manifest.members if name.startswith("kept/")]
     _tell(f"{rows} rows of {len(manifest.tables)} tables; {', '.join(kept) or 'no files'}.")
@@ -109,7 +126,7 @@ def restore(
         if check:
             if state_dir.sqlite_file(conf) is not None:
                 with progress("Rows", rows, is_quiet=quiet) as shown:
-                    bringing_back.try_out(found, shown)
+                    bringing_back.try_out(manifest, found.lines(), shown)
             _say("It fits this configuration.")
             return
         key = key_file.read_bytes() if key_file else None
@@ -120,6 +137,20 @@ def restore(
         for path in bringing_back.configuration_to_look_at(conf, found):
             _say(f"The backup's configuration differs from the one in use: compare {path}.")
     _say("Everything is back. Start Abaca; each share is served again once its back end is up.")
+
+
+def _try_out(shown: Progress, manifest: Manifest, rows: IO[bytes]) -> None:
+    from abaca.admin import archive, restore
+
+    size = rows.seek(0, os.SEEK_END)
+    rows.seek(0)
+    try:
+        restore.try_out(manifest, archive.packed_lines(rows, size), shown)
+    except AbacaError as error:
+        raise Conflict(
+            f"{error.message} So this could not be restored, and nothing was written. Mend it, or "
+            "give --no-check."
+        ) from error
 
 
 def _tell(text: str) -> None:

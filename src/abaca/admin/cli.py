@@ -108,7 +108,11 @@ def api(settings: Settings, until_stdin_closes: bool) -> None:
     signal.signal(signal.SIGHUP, lambda *_: None)  # until the API serves and has its own handler
     with users.failing_clearly():
         state_dir.refuse_unfinished_restore(conf)
-        serve_api(conf)
+        held = state_dir.hold_api_lock(conf)
+        try:
+            serve_api(conf)
+        finally:
+            os.close(held)
 
 
 @main.command()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from oslo_config import cfg
 
 from abaca import config
+from abaca.admin import state_dir
 from abaca.drivers import registry
 from abaca.worker.backends import network_namespace
 
@@ -39,8 +40,12 @@ def places(conf: cfg.ConfigOpts) -> list[Place]:
 
 
 def running(conf: cfg.ConfigOpts) -> list[str]:
-    """The processes of this installation that hold their lock: `abaca serve`, `worker HOST`."""
-    found = ["abaca serve"] if _is_held(config.state_path(conf, "serve.lock")) else []
+    """The processes of this installation that hold their lock: `abaca serve`, or an `abaca api`
+    that was started without it, and `worker HOST`."""
+    if _is_held(config.state_path(conf, "serve.lock")):
+        found = ["abaca serve"]
+    else:
+        found = ["abaca api"] if _is_held(state_dir.api_lock(conf)) else []
     locks = sorted(config.state_path(conf, "worker").glob("*.lock"))
     return found + [f"worker {lock.stem}" for lock in locks if _is_held(lock)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -65,11 +65,11 @@ def restore(
         _mark(conf)
         database = state_dir.sqlite_file(conf)
         if database is None:
-            _fill(config.database_url(conf), found, shown)
+            _fill(config.database_url(conf), found.manifest, found.lines(), shown)
         else:
             new = _unfinished(database)
             state_dir.prepare_sqlite(conf, new)
-            _fill(f"sqlite:///{new}", found, shown)
+            _fill(f"sqlite:///{new}", found.manifest, found.lines(), shown)
         for path, data in files.items():
             _write(conf, path, data)
         if database is not None:
@@ -80,11 +80,11 @@ def restore(
     return files
 
 
-def try_out(found: Archive, shown: Progress) -> None:
+def try_out(manifest: Manifest, lines: Iterable[bytes], shown: Progress) -> None:
     """Put the rows into a database of SQLite that is then thrown away. Raises Conflict and Invalid
     as `restore` would."""
     with tempfile.TemporaryDirectory() as folder:
-        _fill(f"sqlite:///{folder}/abaca.sqlite", found, shown)
+        _fill(f"sqlite:///{folder}/abaca.sqlite", manifest, lines, shown)
 
 
 def configuration_to_look_at(conf: cfg.ConfigOpts, found: Archive) -> list[Path]:
@@ -169,11 +169,10 @@ def _drop_all(conn: Connection) -> None:
     conn.execute(sa.text(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
 
 
-def _fill(url: str, found: Archive, shown: Progress) -> None:
+def _fill(url: str, manifest: Manifest, lines: Iterable[bytes], shown: Progress) -> None:
     """Make the tables as they were, fill them, and bring them up to this release."""
     from abaca.workflow import dbos_database  # loads DBOS: not for every command
 
-    manifest = found.manifest
     engine = create_engine(url, pool_size=1)
     try:
         migrations.upgrade(engine, manifest.revision)
@@ -185,7 +184,7 @@ def _fill(url: str, found: Archive, shown: Progress) -> None:
                     f"restore it with release {logs.escaped(manifest.release)}, then upgrade."
                 )
         with begin(engine) as conn:
-            filled = contents.fill(conn, SCHEMA, _counted(found), shown.done)
+            filled = contents.fill(conn, SCHEMA, _counted(manifest, lines), shown.done)
             for table, rows in manifest.tables.items():
                 if rows.number and filled.get(table) != rows:
                     raise Invalid(
@@ -197,11 +196,11 @@ def _fill(url: str, found: Archive, shown: Progress) -> None:
         engine.dispose()
 
 
-def _counted(found: Archive) -> Iterator[bytes]:
-    """The archive's lines, as many as its manifest says."""
-    tables = found.manifest.tables
+def _counted(manifest: Manifest, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """As many of the lines as the manifest says."""
+    tables = manifest.tables
     most = len(tables) + sum(rows.number for rows in tables.values())
-    for number, line in enumerate(found.lines()):
+    for number, line in enumerate(lines):
         if number >= most:
             raise Invalid("The archive has more rows than its manifest says.")
         yield line

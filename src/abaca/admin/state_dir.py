@@ -93,6 +93,29 @@ def prepare(conf: cfg.ConfigOpts) -> None:
 
     dbos_database.migrate(config.database_url(conf))
     _prepare_key(conf)
+    _prepare_api_lock(conf)
+
+
+def api_lock(conf: cfg.ConfigOpts) -> Path:
+    """The file that an API holds while it runs. Its user may read it, and so lock it."""
+    return config.state_path(conf, "api.lock")
+
+
+def hold_api_lock(conf: cfg.ConfigOpts) -> int:
+    """Hold it from now on, with processes that are forked from this one; several APIs may. Returns
+    the open file, which must stay. Raises Conflict when the state directory was not prepared, or is
+    being moved, restored or removed."""
+    path = api_lock(conf)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, PermissionError) as error:
+        raise Conflict(f"{path}: {error.strerror}. Run `abaca init` first.") from None
+    except BlockingIOError:
+        raise Conflict(
+            f"Another command moves, restores or removes {conf.state_dir}: start the API after it."
+        ) from None
+    return handle
 
 
 def restoring(conf: cfg.ConfigOpts) -> Path:
@@ -274,6 +297,16 @@ def _prepare_key(conf: cfg.ConfigOpts) -> None:
             "put it back."
         )
     replace(path, new_key(), 0o640, api_group(conf))
+
+
+def _prepare_api_lock(conf: cfg.ConfigOpts) -> None:
+    flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(api_lock(conf), flags, 0o600)
+    try:
+        os.fchown(handle, -1, api_group(conf))
+        os.fchmod(handle, 0o640)
+    finally:
+        os.close(handle)
 
 
 def _folder(path: Path, mode: int, group: int = -1) -> None:

@@ -20,13 +20,15 @@ from abaca.errors import Conflict
 
 @contextmanager
 def stopped(conf: cfg.ConfigOpts) -> Iterator[None]:
-    """Nothing of it runs on this machine, and `abaca serve` does not start meanwhile. Raises
-    Conflict, which names what runs."""
+    """Nothing of it runs on this machine, and neither `abaca serve` nor `abaca api` starts
+    meanwhile. Raises Conflict, which names what runs."""
     found = installed.running(conf)
     if found:
         raise Conflict(f"Stop {' and '.join(found)} on this machine first.")
-    with state_dir.alone(
-        config.state_path(conf, "serve.lock"), "Stop `abaca serve` on this machine first."
+    serving = config.state_path(conf, "serve.lock")
+    with (
+        state_dir.alone(serving, "Stop `abaca serve` on this machine first."),
+        state_dir.alone(state_dir.api_lock(conf), "Stop `abaca api` on this machine first."),
     ):
         yield
 

@@ -43,10 +43,13 @@ def run(
     conf = settings.load()
     with users.failing_clearly(), ExitStack() as held:
         if os.path.isdir(conf.state_dir):
-            refusal = f"`abaca serve` runs on {conf.state_dir}: stop it first."
-            path = config.state_path(conf, "serve.lock")
-            if not dry_run:
-                held.enter_context(state_dir.alone(path, refusal))
+            for name, path in (
+                ("serve", config.state_path(conf, "serve.lock")),
+                ("api", state_dir.api_lock(conf)),
+            ):
+                refusal = f"`abaca {name}` runs on {conf.state_dir}: stop it first."
+                if not dry_run:
+                    held.enter_context(state_dir.alone(path, refusal))
         everything = steps(conf, with_data=data, with_state=state)
         _refuse(conf, everything, data, state, dry_run)
         found = [(step, there) for step in everything if (there := step.find())]
@@ -113,6 +116,7 @@ def _state_steps(conf: cfg.ConfigOpts) -> Iterator[Step]:
         *(top / form.format(name) for name in own_tls.MADE_AGAIN for form in ("{}", ".{}.new")),
         top / POOLS,
         top / "serve.lock",
+        state_dir.api_lock(conf),
         state_dir.restoring(conf),
         *sorted(worker.glob("*.lock")),
         *(worker / f"{name}.json" for name in [*(conf.enabled_share_backends or []), "fake"]),
@@ -141,8 +145,8 @@ def _refuse(
     conf: cfg.ConfigOpts, everything: Sequence[Step], data: bool, state: bool, dry_run: bool
 ) -> None:
     running = installed.running(conf)
-    if not dry_run:  # then the lock of `abaca serve` is ours
-        running = [name for name in running if name != "abaca serve"]
+    if not dry_run:  # then the locks of these are ours
+        running = [name for name in running if name not in ("abaca serve", "abaca api")]
     if running:
         raise Conflict(f"Running on {conf.state_dir}: {', '.join(running)}. Stop it first.")
     holders = [
