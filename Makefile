@@ -117,6 +117,10 @@ release: venv ## make wheel, sdist, the changes of this version and their hashes
 deb: venv ## make the Debian package in dist/ (on Debian 12, with debhelper)
 	@$(BIN)/python -m scripts.debian_package dist
 
+.PHONY: man
+man: venv ## make the manual pages and the shell completion in build/man: man -l build/man/usr/share/man/man1/abaca.1
+	@$(BIN)/python -m scripts.man_pages build/man
+
 .PHONY: hooks
 hooks: venv ## run lint, format, types, layers and tidy before each commit in this clone (needs no net)
 	@$(BIN)/pre-commit install

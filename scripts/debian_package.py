@@ -2,8 +2,8 @@
 
 The tracked files are copied beside packaging/debian, and debhelper builds there; its rules call
 this module again, to fill the package: a virtual environment with the locked libraries and our
-wheel, the NFS servers' library, units and the configuration. Needs Debian 12 with debhelper, and
-uv's cache or an index.
+wheel, the NFS servers' library, units, manual pages, shell completion and the configuration. Needs
+Debian 12 with debhelper, and uv's cache or an index.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from abaca.drivers.linux.file_services.nfs.cell import library
-from scripts import notices, release
+from scripts import man_pages, notices, release
 
 ROOT = Path(__file__).parents[1]
 PYTHON = "/usr/bin/python3.11"
@@ -85,6 +85,7 @@ def fill(root: Path) -> None:
     documents.mkdir(parents=True)
     for document in (ROOT / "README.md", ROOT / "THIRD-PARTY-NOTICES.md"):
         shutil.copy(document, documents)
+    man_pages.write(root)
     samples = ROOT / "docs" / "reference" / "samples"
     shutil.copy(samples / "abaca.conf", documents / "abaca.conf.sample")
     shutil.copy(samples / "policy.yaml", documents / "policy.yaml.sample")

@@ -214,6 +214,22 @@ def test_projects_are_found_by_name(service: Api) -> None:
         assert (found["id"], found["name"]) == (name, name)
 
 
+def test_projects_are_listed(service: Api, files: cfg.ConfigOpts) -> None:
+    """Of all users for an administrator; for others the one that they work in."""
+    token, said = log_in(service, by_password())
+    mine = said["project"]["id"]
+
+    def listed(path: str, who: object) -> list[str]:
+        found = service.expect(200, "GET", path, who=who).json["projects"]
+        assert all(one["id"] == one["name"] and one["domain_id"] == "default" for one in found)
+        return [one["id"] for one in found]
+
+    assert listed("/v3/projects", token) == [mine] == listed("/v3/auth/projects", token)
+    assert listed("/v3/projects?name=no-one-s&domain_id=default", token) == ["no-one-s"]
+    for path in ("/v3/projects", "/v3/auth/projects"):
+        service.expect(401, "GET", path, who="nonsense")
+
+
 def test_urls_begin_with_the_public_endpoint(files: cfg.ConfigOpts, engine: Engine) -> None:
     files.set_override("public_endpoint", "https://shares.example.org", "api")
     _, said = log_in(Api(create_app(files, engine)), by_password())

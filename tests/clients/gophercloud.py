@@ -198,6 +198,33 @@ class Gophercloud:
         self._agent = agent
         self._version = version
 
+    @classmethod
+    def logged_in(
+        cls, url: str, user: str, password: str, project: str, agent: str = AGENT
+    ) -> Gophercloud:
+        """By a password at `/v3`, as it logs in at Keystone; the service is where the catalogue
+        says."""
+        domain = {"name": "Default"}
+        auth = {
+            "identity": {
+                "methods": ["password"],
+                "password": {"user": {"name": user, "domain": domain, "password": password}},
+            },
+            "scope": {"project": {"name": project, "domain": domain}},
+        }
+        request = urllib.request.Request(
+            f"{url}/v3/auth/tokens",
+            msgspec.json.encode({"auth": auth}),
+            {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": agent},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == 201
+            catalog = msgspec.json.decode(answer.read())["token"]["catalog"]
+            token = str(answer.headers["X-Subject-Token"])
+        (entry,) = [each for each in catalog if each["type"] == "sharev2"]
+        (found,) = [each["url"] for each in entry["endpoints"] if each["interface"] == "public"]
+        return cls(str(found).removesuffix("/v2"), token, agent)
+
     def at(self, version: str) -> Gophercloud:
         """The same client once its Microversion has been set."""
         return Gophercloud(self._url, self._token, self._agent, version)

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from tests.clients.conftest import Cloud
 from tests.clients.gophercloud import AGENT, Gophercloud
-from tests.openstack.keystone import ADMIN, Keystone
-from tests.service import Installation, wait_until
+from tests.service import wait_until
 
 pytestmark = [
     pytest.mark.sampled_file(3),
-    pytest.mark.slow("a real Keystone, and the service behind it"),
+    pytest.mark.slow("a real Keystone and the service behind it, then one that is logged in to"),
     pytest.mark.timeout(300),
 ]
 
@@ -45,16 +45,9 @@ CODES = {
 
 
 @pytest.fixture(scope="module")
-def csi(
-    administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone
-) -> Gophercloud:
-    token = keystone.token(ADMIN, project_name=ADMIN)
-    return Gophercloud(
-        service_with_keystone.url,
-        token,
-        f"nfs.manila.csi.openstack.org manila-csi-plugin/v1.34.0 {AGENT}",
-        VERSION,
-    )
+def csi(administrator: Gophercloud, cloud: Cloud) -> Gophercloud:
+    agent = f"nfs.manila.csi.openstack.org manila-csi-plugin/v1.34.0 {AGENT}"
+    return cloud.log_in(None, agent).at(VERSION)
 
 
 @pytest.fixture(scope="module")

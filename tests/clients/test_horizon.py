@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.sampled_file(3),
     pytest.mark.slow("a real Keystone, and the service behind it"),
     pytest.mark.timeout(300),
+    pytest.mark.parametrize("cloud", ["keystone"], indirect=True, scope="session"),
 ]
 
 VERSION, USER_AGENT = "2.87", "manila_ui_plugin_for_horizon"

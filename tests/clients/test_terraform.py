@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
+from tests.clients.conftest import Cloud
 from tests.clients.gophercloud import AGENT, Gophercloud
-from tests.openstack.keystone import Keystone
-from tests.service import Installation, wait_until
+from tests.service import wait_until
 
 pytestmark = [
     pytest.mark.sampled_file(3),
-    pytest.mark.slow("a real Keystone, and the service behind it"),
+    pytest.mark.slow("a real Keystone and the service behind it, then one that is logged in to"),
     pytest.mark.timeout(300),
 ]
 
@@ -31,18 +30,12 @@ OLD, NEW = "10.35.0.0/24", "10.37.0.0/24"
 
 
 @pytest.fixture(scope="module")
-def provider(
-    administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone
-) -> Gophercloud:
+def provider(administrator: Gophercloud, cloud: Cloud) -> Gophercloud:
     """A member of a project of his own."""
-    mark = uuid4().hex[:8]
-    project = keystone.project(f"terraform-{mark}")
-    keystone.user(f"terraform-{mark}", "member", project_id=project)
-    token = keystone.token(f"terraform-{mark}", project_id=project)
     agent = (
         f"HashiCorp Terraform/1.9.0 (+https://www.terraform.io) Terraform Plugin SDK/2.40.1 {AGENT}"
     )
-    return Gophercloud(service_with_keystone.url, token, agent)
+    return cloud.log_in("terraform", agent)
 
 
 @pytest.fixture(scope="module")

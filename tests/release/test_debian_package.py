@@ -1,5 +1,5 @@
 """The Debian package: what is in it, and, on a bare Debian 12, that it installs, its units start, a
-client writes, and nothing is left after the purge."""
+client writes, a newer one takes its place meanwhile, and nothing is left after the purge."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.sampled_file(2),
 ]
 
+OLDER = "0.0.9"
 SMALL_POOL = "pool_size_gib = 1\npool_sparse = true\n"
 # What is written by running a system, with or without us.
 PASSING = re.compile(
@@ -78,6 +79,20 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return debian_package.build(tmp_path_factory.mktemp("package"), compression="none")
 
 
+@pytest.fixture(scope="module")
+def older(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as an older version, with another configuration file."""
+    folder = tmp_path_factory.mktemp("older")
+    dpkg_deb("--raw-extract", package, folder / "tree")
+    control = folder / "tree" / "DEBIAN" / "control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {OLDER}", control.read_text()))
+    with open(folder / "tree" / "etc/abaca/abaca.conf", "a") as conf:
+        conf.write("# of the older version\n")
+    dpkg_deb("--root-owner-group", "-Znone", "--build", folder / "tree", folder)
+    (made,) = folder.glob("*.deb")
+    return made
+
+
 def dpkg_deb(*arguments: str | Path) -> str:
     return subprocess.run(
         ["dpkg-deb", *map(str, arguments)], check=True, capture_output=True, text=True
@@ -99,7 +114,11 @@ def test_all_of_it_is_roots_and_writable_by_root_only(package: Path) -> None:
         assert mode[0] == "l" or (mode[5], mode[8]) == ("-", "-"), line
     names = {line.split()[5].removeprefix(".") for line in lines}
     assert {"/etc/abaca/abaca.conf", "/usr/bin/abaca", "/usr/bin/abaca-manage",
-            f"/usr/lib/abaca/{library.name()}",
+            f"/usr/lib/abaca/{library.name()}", "/usr/share/man/man1/abaca.1.gz",
+            "/usr/share/man/man1/abaca-manage.1.gz", "/usr/share/man/man5/abaca.conf.5.gz",
+            "/usr/share/bash-completion/completions/abaca",
+            "/usr/share/zsh/vendor-completions/_abaca",
+            "/usr/share/fish/vendor_completions.d/abaca.fish",
             "/lib/systemd/system/abaca.target"} <= names  # fmt: skip
     assert dpkg_deb("--info", package, "conffiles").split() == ["/etc/abaca/abaca.conf"]
 
@@ -120,11 +139,12 @@ def test_nothing_in_it_names_where_it_was_made(package: Path, tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def machine(package: Path) -> Iterator[BareDebian]:
+def machine(package: Path, older: Path) -> Iterator[BareDebian]:
     if reason := unavailable_reason():
         pytest.skip(reason)
     with bare_debian(sorted(depends(package))) as made:
-        (made.root / "srv" / package.name).write_bytes(package.read_bytes())
+        for file in (package, older):
+            (made.root / "srv" / file.name).write_bytes(file.read_bytes())
         yield made
 
 
@@ -144,10 +164,8 @@ def before(machine: BareDebian) -> set[str]:
     return files(machine)
 
 
-def test_it_installs_and_starts_nothing(
-    machine: BareDebian, package: Path, before: set[str]
-) -> None:
-    said = machine.run("dpkg", "--force-unsafe-io", "--install", f"/srv/{package.name}")
+def test_it_installs_and_starts_nothing(machine: BareDebian, older: Path, before: set[str]) -> None:
+    said = machine.run("dpkg", "--force-unsafe-io", "--install", f"/srv/{older.name}")
     assert "systemctl enable --now abaca.target" in said
     assert "Nothing is missing." in machine.run("abaca", "doctor")
     assert machine.run("systemctl", "is-active", "abaca.target", status=None) == "inactive\n"
@@ -170,6 +188,33 @@ def test_its_units_serve_and_a_client_writes(machine: BareDebian) -> None:
     client = ("ip", "netns", "exec", "laptop")
     machine.run(*client, "nfs-cp", "/srv/hello", f"{url}/hello?version=4")
     assert machine.run(*client, "nfs-cat", f"{url}/hello?version=4") == "Hello, share.\n"
+
+
+def test_a_newer_version_takes_its_place_while_it_serves(
+    machine: BareDebian, package: Path
+) -> None:
+    """Rows, configuration and file servers stay; API and worker are begun anew."""
+
+    def pids(*units: str) -> list[str]:
+        show = ("systemctl", "show", "--value", "--property=MainPID", *units)
+        return machine.run(*show).split()
+
+    units = ("abaca-api", "abaca-worker")
+    before, servers = pids(*units), machine.run("pgrep", "--full", "ganesha.nfsd").split()
+    assert "0" not in before and servers
+    machine.run("dpkg", "--force-unsafe-io", "--force-confold", "--install", f"/srv/{package.name}")
+    version = ("dpkg-query", "--show", "--showformat=${Version}", "abaca")
+    assert machine.run(*version) == dpkg_deb("--field", package, "Version").strip() != OLDER
+    assert not {*before} & {*pids(*units)} and "0" not in pids(*units)
+    conf = (machine.root / "etc" / "abaca" / "abaca.conf").read_text()
+    assert conf.endswith(SMALL_POOL) and "# of the older version" in conf
+    wait_until(
+        lambda: "  up  " in machine.run("abaca-manage", "service", "list", status=None),
+        lambda: machine.run("journalctl", "--no-pager", "--unit", "abaca*", status=None),
+        200,
+    )
+    assert machine.run("pgrep", "--full", "ganesha.nfsd").split() == servers
+    assert "1 active" in machine.run("abaca", "status", status=None)
 
 
 def test_the_password_is_not_in_the_journal(machine: BareDebian) -> None:

@@ -64,7 +64,12 @@ def add_command(settings: Settings, name: str, network: str, addresses: tuple[st
 @click.argument("name")
 @common_options
 def remove_command(settings: Settings, name: str) -> None:
-    """Remove the network namespace NAME with its interfaces. Nothing there is no error."""
+    """Remove the network namespace NAME with its interfaces. Nothing there is no error.
+
+    \b
+    Example:
+      abaca client remove laptop
+    """
     from abaca.drivers.linux.clients import detach_client
 
     with _namespace(settings, name) as (conf, prefix):

@@ -30,7 +30,12 @@ def main() -> None:
 
 @main.group()
 def db() -> None:
-    """The database's schema."""
+    """The database's schema.
+
+    \b
+    Example:
+      abaca-manage db sync
+    """
 
 
 @db.command()
@@ -51,7 +56,12 @@ def sync(settings: Settings) -> None:
 @db.command()
 @common_options
 def version(settings: Settings) -> None:
-    """Print the revision of the schema, and the newest one when that is another."""
+    """Print the revision of the schema, and the newest one when that is another.
+
+    \b
+    Example:
+      abaca-manage db version
+    """
     conf = settings.load()
     with database_errors(conf):
         revision = (
@@ -66,7 +76,12 @@ def version(settings: Settings) -> None:
 
 @main.group()
 def service() -> None:
-    """The back ends of the workers."""
+    """The back ends of the workers.
+
+    \b
+    Example:
+      abaca-manage service list
+    """
 
 
 @service.command("list")

@@ -13,7 +13,12 @@ from abaca.admin.settings import Settings, common_options
 
 @click.group("operations")
 def operations() -> None:
-    """What workers do, have to do, and could not do."""
+    """What workers do, have to do, and could not do.
+
+    \b
+    Example:
+      abaca-manage operations list
+    """
 
 
 def _inspection() -> ModuleType:
@@ -28,7 +33,12 @@ def _inspection() -> ModuleType:
 @operations.command("list")
 @common_options
 def list_operations(settings: Settings) -> None:
-    """List the operations that wait, run, are parked or were given up."""
+    """List the operations that wait, run, are parked or were given up.
+
+    \b
+    Example:
+      abaca-manage operations list
+    """
     with opened(settings.load()) as engine:
         found = _inspection().find(engine)
     rows = [
@@ -49,7 +59,12 @@ def list_operations(settings: Settings) -> None:
 @click.argument("operation_id")
 @common_options
 def show_operation(settings: Settings, operation_id: str) -> None:
-    """Show an operation with the steps it has recorded."""
+    """Show an operation with the steps it has recorded.
+
+    \b
+    Example:
+      abaca-manage operations show 6f1c2d0e-5b7a-4c3e-9a51-0d2f6b8e7c14
+    """
     with opened(settings.load()) as engine:
         inspection = _inspection()
         operation = inspection.get(engine, operation_id)
@@ -76,7 +91,12 @@ def show_operation(settings: Settings, operation_id: str) -> None:
 @click.argument("operation_id")
 @common_options
 def abandon_operation(settings: Settings, operation_id: str) -> None:
-    """Give an operation up: it starts no further step, and what it worked on is set to error."""
+    """Give an operation up: it starts no further step, and what it worked on is set to error.
+
+    \b
+    Example:
+      abaca-manage operations abandon 6f1c2d0e-5b7a-4c3e-9a51-0d2f6b8e7c14
+    """
     with opened(settings.load()) as engine:
         _inspection().abandon(engine, operation_id)
     click.echo(f"{operation_id} is given up.")
@@ -87,7 +107,12 @@ def abandon_operation(settings: Settings, operation_id: str) -> None:
 @common_options
 def resume_operation(settings: Settings, operation_id: str) -> None:
     """Take an operation up again that is parked or was given up, unless what it worked on has been
-    changed since."""
+    changed since.
+
+    \b
+    Example:
+      abaca-manage operations resume 6f1c2d0e-5b7a-4c3e-9a51-0d2f6b8e7c14
+    """
     with opened(settings.load()) as engine:
         _inspection().resume(engine, operation_id)
     click.echo(f"{operation_id} is resumed, as a new operation.")

@@ -14,13 +14,23 @@ from abaca.values import Page
 
 @click.group("share_server")
 def share_server() -> None:
-    """Share servers."""
+    """Share servers.
+
+    \b
+    Example:
+      abaca-manage share_server list
+    """
 
 
 @share_server.command("list")
 @common_options
 def list_share_servers(settings: Settings) -> None:
-    """List all share servers: where they are, what is wrong with them, and what they support."""
+    """List all share servers: where they are, what is wrong with them, and what they support.
+
+    \b
+    Example:
+      abaca-manage share_server list
+    """
     with reading(settings.load()) as conn:
         found = share_servers.find(conn, {}, Page())
     rows = [
@@ -91,7 +101,12 @@ def update_share_server_capabilities(
 @common_options
 def retry_network_update(settings: Settings, share_server_id: str) -> None:
     """Try again to give a share server in error its addresses on the subnet that it could not be
-    given."""
+    given.
+
+    \b
+    Example:
+      abaca-manage share_server retry_network_update 6f1c2d0e-5b7a-4c3e-9a51-0d2f6b8e7c14
+    """
     with writing(settings.load()) as conn:
         share_server_repairs.retry_network_update(conn, share_server_id)
     click.echo(
@@ -104,7 +119,12 @@ def retry_network_update(settings: Settings, share_server_id: str) -> None:
 @common_options
 def abandon_network_update(settings: Settings, share_server_id: str) -> None:
     """Give the addition of a subnet up for a share server in error: it serves its old subnets as
-    before."""
+    before.
+
+    \b
+    Example:
+      abaca-manage share_server abandon_network_update 6f1c2d0e-5b7a-4c3e-9a51-0d2f6b8e7c14
+    """
     with writing(settings.load()) as conn:
         share_server_repairs.abandon_network_update(conn, share_server_id)
     click.echo(

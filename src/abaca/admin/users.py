@@ -164,7 +164,12 @@ def add_command(
 @commands.command("list")
 @common_options
 def list_command(settings: Settings) -> None:
-    """List the users with their projects and roles."""
+    """List the users with their projects and roles.
+
+    \b
+    Example:
+      abaca user list
+    """
     with failing_clearly():
         users = read(settings.load())
     width = max((len(name) for name in users), default=4)
@@ -176,7 +181,12 @@ def list_command(settings: Settings) -> None:
 @click.argument("name")
 @common_options
 def remove_command(settings: Settings, name: str) -> None:
-    """Remove a user with its tokens. What belongs to the project stays."""
+    """Remove a user with its tokens. What belongs to the project stays.
+
+    \b
+    Example:
+      abaca user remove mary
+    """
     with failing_clearly():
         remove(settings.load(), name)
 
@@ -186,7 +196,13 @@ def remove_command(settings: Settings, name: str) -> None:
 @_password_option
 @common_options
 def passwd_command(settings: Settings, name: str, password_stdin: bool) -> None:
-    """Give a user a new password: a random one, which is printed, or one from standard input."""
+    """Give a user a new password: a random one, which is printed, or one from standard input.
+
+    \b
+    Examples:
+      abaca user passwd mary
+      echo "$PASSWORD" | abaca user passwd mary --password-stdin
+    """
     given = _given_password() if password_stdin else None
     with failing_clearly():
         password = set_password(settings.load(), name, given)

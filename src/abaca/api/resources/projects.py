@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from abaca import config
+from abaca.api import users_file
 from abaca.api.call import Call
 from abaca.api.declaration import Resource, Route, plain, reader
 from abaca.api.faults import NoSuchRoute
 from abaca.api.wire import identity
-from abaca.api.wire.schemas import ANYTHING
+from abaca.api.wire.schemas import ANYTHING, ANYTHINGS
+from abaca.db.private_files import read_private
 
 
 def show(call: Call, project_id: str) -> dict[str, Any]:
@@ -24,11 +27,39 @@ def show_v3(call: Call, project_id: str) -> dict[str, Any]:
     return {"project": _shown(call, project_id) | {"domain_id": identity.DOMAIN["id"]}}
 
 
+def index_v3(call: Call) -> dict[str, Any]:
+    """For clients that look a project up in the list: the one that `name` says; without it, those
+    of all users for an administrator, and else the caller's own."""
+    name = call.query.get("name")
+    if name is not None:
+        names = {name}
+    elif call.caller.is_admin and call.conf.api.auth_strategy == "http_basic":
+        users = users_file.parse(read_private(config.users_file(call.conf)))
+        names = {user.project_id for user in users.values()}
+    else:
+        names = {call.caller.project_id}
+    return _listed(call, sorted(names))
+
+
+def own_v3(call: Call) -> dict[str, Any]:
+    """GET /v3/auth/projects: to which the caller can be scoped."""
+    return _listed(call, [call.caller.project_id])
+
+
+def _listed(call: Call, names: list[str]) -> dict[str, Any]:
+    return {
+        "projects": [show_v3(call, name)["project"] for name in names],
+        "links": {"self": call.url, "previous": None, "next": None},
+    }
+
+
 def _shown(call: Call, name: str) -> dict[str, Any]:
     if call.conf.api.auth_strategy == "keystone":
         raise NoSuchRoute()
     return {"id": name, "name": name, "enabled": True, "description": ""}
 
+
+_PROJECTS = plain("projects", ANYTHINGS)._replace(more={"links": ANYTHING})
 
 RESOURCE = Resource(
     routes=[
@@ -46,5 +77,7 @@ RESOURCE = Resource(
             reader("project:get"),
             gives=plain("project", ANYTHING),
         ),
+        Route("GET", "/v3/projects", index_v3, reader("project:get"), gives=_PROJECTS),
+        Route("GET", "/v3/auth/projects", own_v3, reader("project:get"), gives=_PROJECTS),
     ],
 )
