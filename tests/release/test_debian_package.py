@@ -73,13 +73,6 @@ print("nfs://" + path.replace(":", "", 1))
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if reason := debian_package.unavailable_reason():
-        pytest.skip(reason)
-    return debian_package.build(tmp_path_factory.mktemp("package"), compression="none")
-
-
-@pytest.fixture(scope="module")
 def older(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as an older version, with another configuration file."""
     folder = tmp_path_factory.mktemp("older")

@@ -61,3 +61,12 @@ def test_it_is_silent_when_that_is_asked_and_never_on_standard_output(
         with progress("rows", 1, is_quiet=is_quiet) as shown:
             shown.done()
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_being_done_is_on_a_terminal_before_it_is_done() -> None:
+    """However soon after the last drawing it begins."""
+    for stream, is_shown in ((Terminal(), True), (io.StringIO(), False)):
+        shown = Progress("steps", 3, stream, lambda: 0.0)
+        shown.done()
+        shown.doing("5 folders\x1b[2J")
+        assert ("steps: 1 of 3, 5 folders\\x1b[2J" in stream.getvalue()) == is_shown

@@ -39,6 +39,14 @@ class Progress:
             self._told = self._clock()
             self._tell(what)
 
+    def doing(self, what: str) -> None:
+        """This is done now, and may take long: a terminal shows it at once."""
+        if self._is_terminal:
+            self._told = self._clock()
+            self._tell(what)
+        else:
+            self.done(0, what)
+
     def close(self) -> None:
         """Leave the line of a terminal as it was before."""
         if self._is_terminal:

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca import config
+from abaca.admin.progress import progress
 from abaca.api import policy_file, privileges
 from abaca.db import migrations
 from abaca.db.encryption import new_key
@@ -88,7 +89,8 @@ def prepare(conf: cfg.ConfigOpts) -> None:
     database = sqlite_file(conf)
     if database is not None:
         prepare_sqlite(conf, database)
-    migrations.upgrade(config.database_url(conf))
+    with progress("Revisions of the tables") as shown:
+        migrations.upgrade(config.database_url(conf), done=lambda name: shown.done(what=name))
     from abaca.workflow import dbos_database  # loads DBOS: not for every command
 
     dbos_database.migrate(config.database_url(conf))

@@ -20,6 +20,7 @@ from abaca import config
 from abaca.admin import installed, logs, own_tls, state_dir, users
 from abaca.admin.database import table
 from abaca.admin.installed import Place
+from abaca.admin.progress import Progress, progress
 from abaca.admin.settings import Settings
 from abaca.drivers.linux import inventory
 from abaca.drivers.linux.file_services.nfs.cell import library
@@ -64,18 +65,24 @@ def run(
         def tell(step: Step, there: list[str]) -> None:
             removed.append((step.what, len(there)))
             if not as_json:
+                shown.close()
                 click.echo(logs.escaped(f"removed  {step.what}: {len(there)}"))
 
-        carry_out(everything, tell)
+        with progress("Steps", len(everything), is_quiet=as_json) as shown:
+            carry_out(everything, tell, shown)
         left = [(step, there) for step in everything if (there := step.find())]
         _finish(conf, removed, left, as_json)
 
 
-def carry_out(everything: Sequence[Step], tell: Tell) -> None:
+def carry_out(everything: Sequence[Step], tell: Tell, shown: Progress | None = None) -> None:
     """Take the steps, one after the other; `tell` hears of each that had something to remove."""
     for step in everything:
         there = step.find()
+        if there and shown:
+            shown.doing(f"{len(there)} {step.what}")
         step.remove()
+        if shown:
+            shown.done()
         if there:
             tell(step, there)
 

@@ -220,7 +220,8 @@ def failing_clearly() -> Iterator[None]:
     except cfg.Error as error:
         raise Refused([str(error)]) from error
     except OSError as error:
-        raise click.ClickException(str(error)) from error
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise click.ClickException(logs.escaped(what)) from error
 
 
 def _given_password() -> str:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.runtime.migration import MigrationInfo
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Engine
@@ -28,9 +29,13 @@ from abaca.errors import Conflict
 _LOCK = 0x61626163  # any number that nothing else in the database locks
 
 
-def upgrade(database: Engine | str, revision: str = "head") -> None:
-    """Bring the schema up to `revision`; where it is there already, nothing happens. Raises
-    Conflict when it is one that this release does not know."""
+def upgrade(
+    database: Engine | str,
+    revision: str = "head",
+    done: Callable[[str], None] = lambda revision: None,
+) -> None:
+    """Bring the schema up to `revision`; where it is there already, nothing happens. `done` hears
+    of each revision on the way. Raises Conflict when it is one that this release does not know."""
 
     def run(config: Config) -> None:
         conn = config.attributes["connection"]
@@ -50,7 +55,10 @@ def upgrade(database: Engine | str, revision: str = "head") -> None:
             # it, and chooses its plans by that.
             conn.execute(sa.text("ANALYZE"))
 
-    _migrate(database, run)
+    def applied(step: MigrationInfo, **_: Any) -> None:
+        done(str(step.up_revision_id))
+
+    _migrate(database, run, applied=applied)
 
 
 def downgrade(database: Engine | str, revision: str, allow_data_loss: bool = False) -> None:
