@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import state_dir, tokens, users
+from abaca.admin import own_tls, state_dir, tokens, users
 from abaca.admin.logs import shown_url
 from abaca.admin.settings import Settings
 from abaca.db import migrations
@@ -66,6 +66,8 @@ def test_what_is_kept_is_made_with_the_modes_that_are_said(conf: cfg.ConfigOpts)
     users.make_first_admin(conf)
     admin = users.existing(users.read(conf), users.ADMIN)
     tokens.create(conf, "nightly", admin, ["admin"], None)
+    conf.set_override("listen", "192.0.2.1", "api")
+    own_tls.keep(conf)
     found = {}
     for kept in state_dir.KEPT:
         path = kept.place(conf)

@@ -66,17 +66,18 @@ def test_the_clouds_file_is_for_its_owner_only_and_names_both_services(
 @pytest.mark.parametrize(
     ("options", "url"),
     [
-        ({"api.listen": "0.0.0.0"}, "http://127.0.0.1:9000"),
-        ({"api.listen": "::"}, "http://[::1]:9000"),
+        ({"api.listen": "0.0.0.0"}, "https://127.0.0.1:9000"),
+        ({"api.listen": "::"}, "https://[::1]:9000"),
+        ({"api.listen": "::", "api.allow_cleartext": True}, "http://[::1]:9000"),
         (
-            {"api.listen": "fd00::1", "api.ssl_certificate": "/etc/cert.pem"},
+            {"api.listen": "fd00::1", "api.ssl_certificate": "/c.pem", "api.ssl_key": "/k.pem"},
             "https://[fd00::1]:9000",
         ),
         ({"api.public_endpoint": "https://shares.example.org/"}, "https://shares.example.org"),
     ],
 )
 def test_clients_are_told_an_address_that_they_can_reach(
-    conf: cfg.ConfigOpts, options: dict[str, str], url: str
+    conf: cfg.ConfigOpts, options: dict[str, object], url: str
 ) -> None:
     conf = config.load([os.devnull], {"state_dir": conf.state_dir, "api.port": 9000, **options})
     assert clouds_file.base_url(conf) == url
