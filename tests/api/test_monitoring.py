@@ -88,7 +88,8 @@ def drawn() -> list[str]:
 def told(tmp_path: Path, conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd) -> str:
     """/metrics of an installation that has some of everything, with what each share holds."""
     conf.set_override("metrics_per_share", True, "api")
-    conf.set_override("ssl_certificate", str(certificate(tmp_path)), "api")
+    for option in ("ssl_certificate", "ssl_key"):
+        conf.set_override(option, str(certificate(tmp_path)), "api")
     api = Api(create_app(conf, engine))
     api.share_type()
     network = api.send(
