@@ -11,18 +11,17 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import sqlalchemy as sa
+from click.testing import CliRunner
 
-from abaca.domain.local_networks import forwarding, local_machines
+from abaca.admin import client_commands
 from abaca.domain.services import services
 from abaca.drivers.linux import inventory, namespaces
-from abaca.drivers.linux.clients import attach_client, detach_client, machine_mac
 from abaca.worker.backends import network_namespace
 from tests.forged_frames import checksum
 from tests.service import wait_until
@@ -100,6 +99,12 @@ class PlayedHost:
             "worker.tunnel_address": underlay.network.format(number),
             "worker.tunnel_interval": INTERVAL if number == 1 else 1.0,
         }
+        self._machines: list[str] = []
+        self._config = self.state_dir / "client.conf"
+        self._config.write_text(
+            f"[DEFAULT]\nhost = {self.name}\n[database]\nconnection = {url}\n"
+            f"[worker]\ntunnel_address = {underlay.network.format(number)}\n"
+        )
         self.stack = Stack(make_conf(self.state_dir, url, {self.backend: POOL}, **self.options))
         shutil.copy(self.state_dir / "key", key)
         self.namespace = network_namespace(self.stack.conf)
@@ -122,25 +127,24 @@ class PlayedHost:
             self.worker.stop()
         self.worker = None
 
-    def machine(self, name: str, network_id: str, *addresses: str, mtu: int = 1400) -> str:
-        """A tenant's machine of this host, as `abaca client add` attaches it; its namespace."""
-        netns = f"{self.namespace}-{name}"
-        self.stack.do(
-            local_machines.put,
-            network_id=network_id,
-            host=self.name,
-            name=netns,
-            mac_address=machine_mac(netns, network_id),
-            ip_addresses=[str(ip_interface(address).ip) for address in addresses],
-        )
-        attach_client(self.namespace, network_id, netns, addresses, mtu=mtu)
-        self.stack.do(forwarding.changed)
+    def machine(self, name: str, network_id: str, *addresses: str) -> str:
+        """A tenant's machine of this host; its namespace."""
+        netns = f"{self.underlay.id}-{self.number}-{name}"
+        self._machines.append(netns)
+        given = [argument for address in addresses for argument in ("--address", address)]
+        self._client("add", netns, "--network", network_id, *given)
         return netns
 
     def take_away(self, netns: str) -> None:
-        """A machine, as `abaca client remove` does."""
-        detach_client(netns, self.namespace)
-        self.stack.do(local_machines.remove, host=self.name, name=netns)
+        """A machine."""
+        self._machines.remove(netns)
+        self._client("remove", netns)
+
+    def _client(self, *arguments: str) -> None:
+        """`abaca client`, with what is configured on this host."""
+        where = ["--config-file", str(self._config), "--state-dir", str(self.state_dir)]
+        done = CliRunner().invoke(client_commands.commands, [*arguments, *where])
+        assert done.exit_code == 0, (done.output, done.exception)
 
     def tunnels(self) -> str:
         """What its tunnels send where, and who has which address, as `bridge` and `ip` print it."""
@@ -151,6 +155,8 @@ class PlayedHost:
         return "\n".join([*ends, run(*inside, "ip", "neigh")])
 
     def close(self) -> None:
+        for netns in list(self._machines):
+            self.take_away(netns)
         self.stop()
         self.stack.close()
         worker = Path(self.stack.conf.state_dir, "worker")

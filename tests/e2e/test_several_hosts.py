@@ -72,12 +72,10 @@ def assert_served(netns: str, paths: list[str]) -> None:
         assert probe(netns, "read", path, "served") == {"ok": True, "text": f"by {path}"}
 
 
-def station(
-    host: PlayedHost, name: str, network_id: str, addresses: set[str], mtu: int = 1400
-) -> Station:
+def station(host: PlayedHost, name: str, network_id: str, addresses: set[str]) -> Station:
     """A machine of that host's on the network."""
     ipv4, *ipv6 = sorted(addresses)
-    netns = host.machine(name, network_id, *sorted(addresses), mtu=mtu)
+    netns = host.machine(name, network_id, *sorted(addresses))
     ((interface, mac),) = plugging.ports_in(netns).items()
     texts = [str(ip_interface(each).ip) for each in (ipv4, *ipv6)]
     return Station(netns, interface, mac, texts[0], texts[-1])
@@ -230,7 +228,8 @@ def test_packets_fit_through_the_tunnels(two_hosts: Town) -> None:
     netns = f"{far.namespace}.{server_of(stack, id_)}"
     assert f"mtu {fits} " in run("ip", "-n", netns, "link", "show", "type", "veth")
     # one of before the hosts were there, or the underlay's became smaller
-    here = station(near, "here", network[0], {"10.71.0.20/24"}, mtu=fits)
+    here = station(near, "here", network[0], {"10.71.0.20/24"})
+    assert f"mtu {fits} " in run("ip", "-n", here.netns, "link", "show", "type", "veth")
     big = fits - 28
     server = stack.paths(id_)[0].partition(":")[0]
     wait_until(lambda: all(pings(here.netns, server, size=big)), near.tunnels, 10)

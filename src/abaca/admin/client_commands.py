@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_interface
+from typing import Any
 
 import click
 from oslo_config import cfg
@@ -52,10 +53,10 @@ def add_command(settings: Settings, name: str, network: str, addresses: tuple[st
     from abaca.drivers.linux.clients import attach_client
 
     with _namespace(settings, name) as (conf, prefix):
-        network_id = _network_id(conf, network)
+        found = _network(conf, network)
         checked = [*map(_checked, addresses)]
-        _store(conf, name, network_id, checked)
-        attach_client(prefix, network_id, name, checked)
+        _store(conf, name, found["id"], checked)
+        attach_client(prefix, found["id"], name, checked, mtu=found["mtu"])
         _announce(conf)
     click.echo(f"The network namespace {name} is on {network}, with {', '.join(addresses)}.")
 
@@ -93,12 +94,12 @@ def _namespace(settings: Settings, name: str) -> Iterator[tuple[cfg.ConfigOpts, 
         yield conf, network_namespace(conf)
 
 
-def _network_id(conf: cfg.ConfigOpts, name_or_id: str) -> str:
+def _network(conf: cfg.ConfigOpts, name_or_id: str) -> dict[str, Any]:
     """The local network of that name or id."""
     from abaca.admin.database import local_network, reading
 
     with reading(conf) as conn:
-        return str(local_network(conn, name_or_id)["id"])
+        return local_network(conn, name_or_id)
 
 
 def _store(conf: cfg.ConfigOpts, name: str, network_id: str, addresses: Sequence[str]) -> None:
