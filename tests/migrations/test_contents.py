@@ -114,7 +114,7 @@ TIME = "2026-01-01 00:00:00.000000"
         ([head(*POOL), row("h", "s", "{}", "7", TIME)], "column allocated_capacity_gb: it is no"),
         ([head(*POOL), row("h", "s", "{}", True, TIME)], "column allocated_capacity_gb: it is no"),
         ([head(*POOL), row("h", "s", "{}", 1, "soon")], "key '?'h'?.*column updated_at: Invalid"),
-        ([head(*POOL), row("h", "s", "{}", 1, TIME + "+01:00")], "with a zone"),
+        ([head(*POOL), row("h", "s", "{}", 1, TIME + "+01:00")], "with a time zone"),
         ([head(*POOL), row("h", "s", "{}", 1, 7)], "column updated_at"),
         ([head(*POOL), row("h", None, "{}", 1, TIME)], "Table pools: .*(NOT NULL|null)"),
         ([head(*POOL), *[row("h", "s", "{}", 1, TIME)] * 2], "Table pools: .*(UNIQUE|unique)"),
