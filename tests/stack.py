@@ -291,6 +291,7 @@ class Stack:
                 in (
                     "creating",
                     "deleting",
+                    "deferred_deleting",
                     "extending",
                     "shrinking",
                     "reverting",

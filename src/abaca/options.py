@@ -130,6 +130,20 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         help="Seconds that a soft-deleted share is kept in the recycle bin. The default is seven "
         "days.",
     ),
+    cfg.BoolOpt(
+        "is_deferred_deletion_enabled",
+        default=False,
+        help="A share or snapshot that is deleted is out of its project's sight and quotas at "
+        "once. Its data go in the background; a deletion that fails is tried again by itself, and "
+        "only administrators see it.",
+    ),
+    cfg.IntOpt(
+        "periodic_deferred_delete_interval",
+        default=300,
+        min=1,
+        max=2**31,
+        help="Seconds after which deferred deletions that failed are tried again.",
+    ),
     cfg.IntOpt(
         "transfer_retention_time",
         default=300,

@@ -23,8 +23,9 @@ def shares(engine: Engine) -> list[dict[str, object]]:
         return [dict(row) for row in conn.execute(sa.select(table)).mappings()]
 
 
-def one_share_before(engine: Engine) -> None:
-    migrations.upgrade(engine, "0013")
+def one_share(engine: Engine, revision: str) -> None:
+    """A database at that revision, with a share."""
+    migrations.upgrade(engine, revision)
     with begin(engine) as conn:
         table = sa.Table("shares", sa.MetaData(), autoload_with=conn)
         filled = {
@@ -45,7 +46,7 @@ def one_share_before(engine: Engine) -> None:
 
 def test_postgresql_knows_that_no_share_is(postgresql_databases: Databases) -> None:
     engine = create_engine(postgresql_databases.create())
-    one_share_before(engine)
+    one_share(engine, "0013")
     migrations.upgrade(engine)
     known = (
         "SELECT null_frac FROM pg_stats WHERE tablename = 'shares' AND attname = "
@@ -58,7 +59,7 @@ def test_postgresql_knows_that_no_share_is(postgresql_databases: Databases) -> N
 
 def test_there_and_back(database_url: str) -> None:
     engine = create_engine(database_url)
-    one_share_before(engine)
+    one_share(engine, "0013")
     before = shares(engine)
     migrations.upgrade(engine, "0014")
     assert shares(engine) == [row | {"scheduled_to_be_deleted_at": None} for row in before]

@@ -37,9 +37,14 @@ NOUNS = (
     states.ACCESS_RULE,
     states.SNAPSHOT_ACCESS_RULE,
 )
-# Asked for by administrators, who find the reason in the log; and what somebody waits for who is
-# answered at once.
-_SILENT = {"service_ensure_shares", "share_server_clients"}
+# Asked for by administrators, who find the reason in the log; what somebody waits for who is
+# answered at once; and what is tried again by itself, of what its project has given up.
+_SILENT = {
+    "service_ensure_shares",
+    "share_server_clients",
+    "share_delete_of_another_kind",
+    "snapshot_delete_of_another_kind",
+}
 
 Place = tuple[int, str, str]  # number of the step, before or inside, error
 

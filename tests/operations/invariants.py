@@ -142,16 +142,16 @@ def quotas_are_kept(conn: Connection, limits: Limits) -> list[str]:
     size = sa.func.coalesce(shares.c.growing_to, shares.c.size)
     there: dict[str, Counter[str]] = defaultdict(Counter)
     for project, number, gigabytes in conn.execute(
-        sa.select(shares.c.project_id, sa.func.count(), sa.func.sum(size)).group_by(
-            shares.c.project_id
-        )
+        sa.select(shares.c.project_id, sa.func.count(), sa.func.sum(size))
+        .where(shares.c.deletion_deferred_at.is_(None))
+        .group_by(shares.c.project_id)
     ):
         there[project].update(shares=number, gigabytes=int(gigabytes))
     column = share_snapshots.c
     for project, number, gigabytes in conn.execute(
-        sa.select(column.project_id, sa.func.count(), sa.func.sum(column.size)).group_by(
-            column.project_id
-        )
+        sa.select(column.project_id, sa.func.count(), sa.func.sum(column.size))
+        .where(column.deletion_deferred_at.is_(None))
+        .group_by(column.project_id)
     ):
         there[project].update(snapshots=number, snapshot_gigabytes=int(gigabytes))
     column = share_backups.c

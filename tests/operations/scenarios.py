@@ -378,6 +378,12 @@ def share_delete(ground: Ground) -> Ask:
     return lambda: ground.stack.do(shares.delete, MEMBER, share)
 
 
+def share_delete_of_another_kind(ground: Ground) -> Ask:
+    """Deferred."""
+    _, share = ground.share()
+    return lambda: ground.stack.do(shares.delete, MEMBER, share, is_deferred=True)
+
+
 def share_delete_of_two_instances(ground: Ground) -> Ask:
     _, share = ground.share()
     another_instance(ground.stack, share)
@@ -454,6 +460,12 @@ def snapshot_create(ground: Ground) -> Ask:
 def snapshot_delete(ground: Ground) -> Ask:
     _, _, snapshot = ground.snapshot()
     return lambda: ground.stack.do(snapshots.delete, MEMBER, snapshot)
+
+
+def snapshot_delete_of_another_kind(ground: Ground) -> Ask:
+    """Deferred."""
+    _, _, snapshot = ground.snapshot()
+    return lambda: ground.stack.do(snapshots.delete, MEMBER, snapshot, is_deferred=True)
 
 
 def share_server_delete(ground: Ground) -> Ask:
@@ -648,6 +660,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_create_of_another_address,
         share_create_from_a_snapshot,
         share_delete,
+        share_delete_of_another_kind,
         share_delete_of_two_instances,
         share_extend,
         share_manage,
@@ -676,6 +689,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_shrink,
         snapshot_create,
         snapshot_delete,
+        snapshot_delete_of_another_kind,
         *scenarios_snapshots.SCENES,
         *scenarios_groups.SCENES,
     )

@@ -7,21 +7,26 @@ from sqlalchemy.engine import Connection
 
 from abaca.domain.driver_views import driver_values
 from abaca.domain.recovery import resumptions
-from abaca.domain.rows import messages
-from abaca.domain.shares import share_instances
+from abaca.domain.shares import share_instances, shares
 from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow
 
 
 def fail(conn: Connection, instance_id: str, reason: str) -> None:
     """The share may be deleted again."""
-    share_instances.fail(conn, instance_id, "error_deleting", messages.Action.DELETE, reason)
+    share_instances.fail_deletion(conn, instance_id, reason)
+
+
+def _to_delete(conn: Connection, instance_id: str) -> driver_values.ShareState | None:
+    """Refused while there are snapshots of it: a deferred deletion does not wait for theirs."""
+    shares.require_snapshots_gone(conn, instance_id)
+    return driver_values.share_state(conn, instance_id)
 
 
 @workflow(on_failure=fail, on_resume=resumptions.share_delete)
 def share_delete(instance_id: str) -> None:
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.share_state, instance_id)
+        here = tx(_to_delete, instance_id)
         if here is None:
             return
         share, server = (

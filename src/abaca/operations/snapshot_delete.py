@@ -6,7 +6,6 @@ from sqlalchemy.engine import Connection
 
 from abaca.domain.driver_views import driver_values, snapshot_values
 from abaca.domain.recovery import resumptions
-from abaca.domain.rows import messages
 from abaca.domain.snapshots import share_snapshot_instances
 from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow
@@ -14,9 +13,7 @@ from abaca.workflow.steps import effect, later, tx, workflow
 
 def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str) -> None:
     """The snapshot may be deleted again."""
-    share_snapshot_instances.fail(
-        conn, instance_id, "error_deleting", messages.Action.DELETE, reason
-    )
+    share_snapshot_instances.fail_deletion(conn, instance_id, reason)
 
 
 @workflow(on_failure=fail, on_resume=resumptions.snapshot_delete)

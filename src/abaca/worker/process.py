@@ -25,6 +25,7 @@ from abaca.domain.services.driver_data import SqlDriverData
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import (
+    deferred_deletions,
     expired_client_answers,
     expired_messages,
     expired_transfers,
@@ -132,6 +133,11 @@ class Worker:
             self._housekeeping,
             min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval),
         )
+        self._in_background(
+            "deferred deletions",
+            self._retry_deletions,
+            self._conf.periodic_deferred_delete_interval,
+        )
         self._publish_names()
 
     def stop(self) -> None:
@@ -176,7 +182,9 @@ class Worker:
         )
         failed_share_servers.delete_leftovers(self.engine, hosts)
         late_addresses.give_back(self.engine, hosts, self._runtime)
-        soft_deleted_shares.delete_due(self.engine, hosts)
+        soft_deleted_shares.delete_due(
+            self.engine, hosts, is_deferred=self._conf.is_deferred_deletion_enabled
+        )
         scheduled_snapshots.take_due(self.engine, hosts, config.quota_defaults(self._conf))
         expired_transfers.end_due(self.engine)
         expired_client_answers.forget_expired(self.engine)
@@ -200,6 +208,9 @@ class Worker:
         looking.start()
         hearing = wakening.listen_forwarding(self.engine, self._look_at_ports)
         self._threads += [looking, *([hearing] if hearing else [])]
+
+    def _retry_deletions(self) -> None:
+        deferred_deletions.retry(self.engine, {backend.host for backend in self.backends})
 
     def _publish_names(self) -> None:
         dns = self._conf.dns

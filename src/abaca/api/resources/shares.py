@@ -132,7 +132,13 @@ def update(call: Call, share_id: str) -> dict[str, Any]:
 def delete(call: Call, share_id: str) -> None:
     """DELETE /shares/{id}"""
     with begin(call.engine) as conn:
-        shares.delete(conn, call.caller, share_id, call.query.get("share_group_id") or None)
+        shares.delete(
+            conn,
+            call.caller,
+            share_id,
+            call.query.get("share_group_id") or None,
+            is_deferred=call.conf.is_deferred_deletion_enabled,
+        )
 
 
 def manage(call: Call) -> dict[str, Any]:

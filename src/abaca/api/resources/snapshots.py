@@ -19,7 +19,7 @@ from abaca.api.declaration import (
 )
 from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
-from abaca.api.row_routes import Names, RowRoutes, Rules
+from abaca.api.row_routes import Names, RowRoutes, Rules, only
 from abaca.api.wire import bodies
 from abaca.api.wire.shares import same_or_none
 from abaca.api.wire.snapshots import SNAPSHOT, Revert, SnapshotCreate, SnapshotUpdate
@@ -39,7 +39,17 @@ _QUERY = ListQuery(
     all_projects="share_snapshot:list_all_projects",
     counted_since=79,
 )
-ROWS = RowRoutes(
+
+
+class _Snapshots(RowRoutes):
+    def delete(self, call: Call, **ids: str) -> None:
+        """DELETE /snapshots/{id}"""
+        is_deferred = call.conf.is_deferred_deletion_enabled
+        with begin(call.engine) as conn:
+            snapshots.delete(conn, call.caller, only(ids), is_deferred=is_deferred)
+
+
+ROWS = _Snapshots(
     snapshots,
     Names(
         "snapshots",

@@ -21,6 +21,7 @@ share_snapshots = sa.Table(
     sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text
     # the group snapshot that it is a member of; such a one is no snapshot to the API
     reference("share_group_snapshot_id", "share_group_snapshots", nullable=True),
+    sa.Column("deletion_deferred_at", sa.DateTime),  # as of shares
     *timestamps(),
     sa.Index("ix_share_snapshots_project_id_created_at", "project_id", "created_at"),
 )

@@ -32,6 +32,8 @@ shares = sa.Table(
     sa.Column("source_share_group_snapshot_member_id", sa.String(36)),
     sa.Column("task_state", sa.String(255)),
     sa.Column("scheduled_to_be_deleted_at", sa.DateTime),  # set: the share is soft-deleted
+    # set: its deletion is deferred: quotas no longer count it, and only administrators see it
+    sa.Column("deletion_deferred_at", sa.DateTime),
     # Taken from the share type when the share is made; a later change of the type does not touch
     # them.
     sa.Column("snapshot_support", sa.Boolean, nullable=False, default=False),

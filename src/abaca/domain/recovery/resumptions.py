@@ -94,7 +94,9 @@ def share_group_clone(conn: Connection, group_id: str, _server_id: str, _host: s
 
 
 def share_delete(conn: Connection, instance_id: str) -> None:
-    """The share is `deleting` again."""
+    """The share is `deleting` again, or `deferred_deleting`."""
+    if shares.retry_deletion(conn, instance_id):
+        return
     share = _share(conn, instance_id, "error_deleting")
     states.move(conn, states.SHARE, instance_id, "deleting")
     shares.start(conn, "share_delete", share)
@@ -132,7 +134,9 @@ def snapshot_create(conn: Connection, _share_instance_id: str, instance_id: str)
 
 
 def snapshot_delete(conn: Connection, _share_instance_id: str, instance_id: str) -> None:
-    """The snapshot is `deleting` again."""
+    """The snapshot is `deleting` again, or `deferred_deleting`."""
+    if snapshots.retry_deletion(conn, instance_id):
+        return
     snapshots.start_deletion(conn, _snapshot(conn, instance_id, "error_deleting"))
 
 

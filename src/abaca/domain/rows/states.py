@@ -20,8 +20,8 @@ from abaca.db.session import utcnow
 from abaca.errors import Invalid
 
 IN_PROGRESS = frozenset({
-    "creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change",
-     "syncing", "queued_to_apply", "applying",
+    "creating", "deleting", "deferred_deleting", "extending", "shrinking", "reverting",
+    "restoring", "network_change", "syncing", "queued_to_apply", "applying",
     "queued_to_deny", "denying", "manage_starting", "unmanage_starting",
     "backup_creating", "backup_restoring",
 })  # fmt: skip
@@ -101,6 +101,10 @@ def _noun(
     )
 
 
+# What is deleted in a deferred way has been given up: it is not told to servers again when that
+# fails.
+_GOING = "deleting deferred_deleting error_deferred_deleting"
+
 SHARE_NETWORK = _noun(
     tables.share_networks,
     "status",
@@ -134,46 +138,49 @@ SHARE = _noun(
     "status",
     {
         Permit.DELETE: "available error error_deleting inactive extending_error shrinking_error "
-        "reverting_error backup_restoring_error",
+        "reverting_error backup_restoring_error error_deferred_deleting",
         Permit.SOFT_DELETE: "available error inactive",
-        Permit.RESTORE: _AllBut("deleting error_deleting"),
+        Permit.RESTORE: _AllBut(f"{_GOING} error_deleting"),
         Permit.EXPIRE: "available error inactive extending_error shrinking_error reverting_error "
         "backup_restoring_error",
         Permit.UNMANAGE: "available error error_deleting inactive extending_error shrinking_error "
-        "reverting_error backup_restoring_error manage_error unmanage_error",
-        Permit.LOCK: _AllBut("deleting error_deleting unmanage_starting unmanage_error"),
+        "reverting_error backup_restoring_error manage_error unmanage_error "
+        "error_deferred_deleting",
+        Permit.LOCK: _AllBut(f"{_GOING} error_deleting unmanage_starting unmanage_error"),
         Permit.FORCED_SNAPSHOT: "available extending_error shrinking_error",
         Permit.HAS_ALL_DATA: _AllBut(
-            "creating deleting reverting reverting_error backup_restoring backup_restoring_error "
+            f"{_GOING} creating reverting reverting_error backup_restoring backup_restoring_error "
             "error error_deleting manage_starting manage_error"
         ),
         Permit.HAS_LOCATIONS: _AllBut(
-            "creating deleting error error_deleting manage_starting manage_error"
+            f"{_GOING} creating error error_deleting manage_starting manage_error"
         ),
-        Permit.IS_ON_SERVER: _AllBut("deleting manage_starting manage_error"),
-        Permit.LEAVE_SERVER: "error error_deleting",
-        Permit.HAS_RULES_APPLIED: _AllBut("deleting error"),
+        Permit.IS_ON_SERVER: _AllBut(f"{_GOING} manage_starting manage_error"),
+        Permit.LEAVE_SERVER: "error error_deleting error_deferred_deleting",
+        Permit.HAS_RULES_APPLIED: _AllBut(f"{_GOING} error"),
     },
     # A share that cannot be backed up is what it was.
     {"backup_creating": "available"},
     creating="available error deleting",
-    available="extending shrinking reverting deleting error unmanage_starting backup_creating "
-    "backup_restoring awaiting_transfer",
+    available="extending shrinking reverting deleting deferred_deleting error unmanage_starting "
+    "backup_creating backup_restoring awaiting_transfer",
     # no work: a request or the end of its time ends it
     awaiting_transfer="available deleting",
     backup_creating="available",
     backup_restoring="available backup_restoring_error",
-    backup_restoring_error="backup_restoring deleting unmanage_starting",
+    backup_restoring_error="backup_restoring deleting deferred_deleting unmanage_starting",
     extending="available extending_error",
     shrinking="available shrinking_error",
     reverting="available reverting_error",
-    error="deleting creating unmanage_starting",
-    extending_error="deleting extending unmanage_starting",
-    shrinking_error="deleting shrinking unmanage_starting",
-    reverting_error="deleting reverting unmanage_starting",
+    error="deleting deferred_deleting creating unmanage_starting",
+    extending_error="deleting deferred_deleting extending unmanage_starting",
+    shrinking_error="deleting deferred_deleting shrinking unmanage_starting",
+    reverting_error="deleting deferred_deleting reverting unmanage_starting",
     deleting="error_deleting",
-    error_deleting="deleting unmanage_starting",
-    inactive="deleting unmanage_starting",
+    error_deleting="deleting deferred_deleting unmanage_starting",
+    inactive="deleting deferred_deleting unmanage_starting",
+    deferred_deleting="error_deferred_deleting",
+    error_deferred_deleting="deferred_deleting unmanage_starting",
     manage_starting="available manage_error",
     manage_error="manage_starting unmanage_starting",
     unmanage_starting="unmanage_error",
@@ -217,19 +224,22 @@ SNAPSHOT = _noun(
     tables.share_snapshot_instances,
     "status",
     {
-        Permit.DELETE: "available error error_deleting manage_error",
-        Permit.UNMANAGE: "available error error_deleting manage_error unmanage_error",
+        Permit.DELETE: "available error error_deleting manage_error error_deferred_deleting",
+        Permit.UNMANAGE: "available error error_deleting manage_error unmanage_error "
+        "error_deferred_deleting",
         Permit.HAS_ALL_DATA: "available restoring",
-        Permit.IS_ON_SERVER: _AllBut("deleting manage_starting manage_error"),
+        Permit.IS_ON_SERVER: _AllBut(f"{_GOING} manage_starting manage_error"),
     },
     creating="available error deleting",
-    available="restoring deleting error unmanage_starting",
+    available="restoring deleting deferred_deleting error unmanage_starting",
     restoring="available error",
-    error="deleting creating unmanage_starting",
+    error="deleting deferred_deleting creating unmanage_starting",
     deleting="error_deleting",
-    error_deleting="deleting unmanage_starting",
+    error_deleting="deleting deferred_deleting unmanage_starting",
+    deferred_deleting="error_deferred_deleting",
+    error_deferred_deleting="deferred_deleting unmanage_starting",
     manage_starting="available manage_error",
-    manage_error="manage_starting unmanage_starting deleting",
+    manage_error="manage_starting unmanage_starting deleting deferred_deleting",
     unmanage_starting="unmanage_error",
     unmanage_error="unmanage_starting",
     # Set by an administrator's hand only: nothing migrates.

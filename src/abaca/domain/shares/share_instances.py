@@ -6,6 +6,7 @@ A share has one or several; `IS_ACTIVE` says which one represents it. Requests a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from abaca.db.tables import (
     share_access_rules,
     share_instance_access_map,
     share_instances,
+    share_snapshot_instances,
     shares,
 )
 from abaca.domain.capacity import placement, quota_usages
@@ -26,15 +28,18 @@ from abaca.domain.rows import messages, states
 from abaca.domain.rows.listings import Listing, among, equal
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import affinity, export_locations, share_offers
-from abaca.errors import Invalid, Missing
+from abaca.errors import Forbidden, Invalid, Missing
 from abaca.values import ExportLocation, Host
+
+_LOG = logging.getLogger(__name__)
 
 _COLUMNS = (
     "id", "share_id", "created_at", "updated_at", "host", "status", "share_network_id",
      "share_server_id", "share_type_id", "access_rules_status",
     "progress",
 )  # fmt: skip
-_SETTABLE = [status for status in states.statuses(states.SHARE) if status != share_offers.STATUS]
+_NOT_SETTABLE = (share_offers.STATUS, "deferred_deleting", "error_deferred_deleting")
+_SETTABLE = [status for status in states.statuses(states.SHARE) if status not in _NOT_SETTABLE]
 IS_ACTIVE = share_instances.c.active == sa.literal_column("1")
 """SQL: it is the instance that clients use, and whose status, host, network, server and paths are
 those of its share."""
@@ -57,13 +62,24 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
 
 def force_status(conn: Connection, share: sa.Row[Any], instance_id: str, status: str) -> None:
     """Set the status of a share's instance by hand. An offer of the share to other projects ends
-    with that. Raises Invalid for what is no status, or only follows from an offer, and for a share
-    that was never taken over."""
+    with that. Raises Invalid for what is no status, or only follows from an offer or a deferred
+    deletion, and for a share that was never taken over; Forbidden if its deletion is deferred."""
     if status not in _SETTABLE:
         raise Invalid(f"Invalid state. Valid states: {', '.join(_SETTABLE)}.")
+    require_not_given_up(f"share {share.id}", share)
     require_taken_over(share.size)
     share_offers.withdraw(conn, share.id)
     states.force(conn, states.SHARE, instance_id, status)
+
+
+def require_not_given_up(what: str, row: sa.Row[Any]) -> None:
+    """Raises Forbidden for the row of a share or snapshot whose deletion is deferred: its project
+    has its quota back and may have used it."""
+    if row.deletion_deferred_at is not None:
+        raise Forbidden(
+            f"The deletion of {what} is deferred: its project has its quota back, so that it can "
+            "only be deleted or unmanaged."
+        )
 
 
 def require_taken_over(size: int) -> None:
@@ -154,9 +170,10 @@ def remove(conn: Connection, instance_id: str) -> None:
     heir = conn.scalar(others.order_by(share_instances.c.created_at, share_instances.c.id).limit(1))
     size = row.growing_to or row.size
     if heir is None:
-        quota_usages.release(
-            conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size, shares=1
-        )
+        if row.deletion_deferred_at is None:
+            quota_usages.release(
+                conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size, shares=1
+            )
         affinity.forget(conn, row.id)
         conn.execute(sa.delete(shares).where(shares.c.id == row.id))
     else:
@@ -185,6 +202,28 @@ def show_change(conn: Connection, share_ids: Sequence[str]) -> None:
     if share_ids:
         changed = share_instances.c.share_id.in_(share_ids) & IS_ACTIVE
         conn.execute(sa.update(share_instances).where(changed).values(updated_at=utcnow()))
+
+
+def due_again(conn: Connection, service_hosts: Collection[str]) -> list[str]:
+    """The instances on these back ends whose deferred deletion has failed, without those that have
+    snapshots: these go first."""
+    failed = share_instances.c.status == "error_deferred_deleting"
+    snapshots = sa.exists().where(
+        share_snapshot_instances.c.share_instance_id == share_instances.c.id
+    )
+    query = sa.select(share_instances.c.id).where(failed, ~snapshots, on_back_ends(service_hosts))
+    return list(conn.scalars(query.order_by(share_instances.c.updated_at)))
+
+
+def fail_deletion(conn: Connection, instance_id: str, reason: str) -> None:
+    """The share may be deleted again. A deferred deletion is tried again by itself, and its project
+    has nothing to do with it any more: it gets no message."""
+    row = _row(conn, instance_id)
+    if row is None or row.deletion_deferred_at is None:
+        fail(conn, instance_id, "error_deleting", messages.Action.DELETE, reason)
+        return
+    _LOG.warning("the deferred deletion of share %s failed: %s", row.id, reason)
+    _settle(conn, row, instance_id, "error_deferred_deleting")
 
 
 def fail(

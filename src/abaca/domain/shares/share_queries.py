@@ -131,7 +131,10 @@ _IDS = (
 ANY_SHARE, _any_version = (
     query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS)
 )
-_IS_VISIBLE = sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public)
+_IS_VISIBLE = sa.and_(
+    sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public),
+    shares.c.deletion_deferred_at.is_(None),
+)
 VISIBLE_SHARE = ANY_SHARE.where(_IS_VISIBLE)
 ANY_VERSION, VISIBLE_VERSION = Lookup(_any_version), Lookup(_any_version.where(_IS_VISIBLE))
 WITH_IDS = _SHARES.where(shares.c.id.in_(sa.bindparam("ids", expanding=True)))
@@ -145,6 +148,7 @@ class _Scope(NamedTuple):
     is_own: bool  # they are the caller's project's, …
     or_public: bool  # … or public
     is_soft_deleted: bool
+    with_deferred: bool  # with those whose deletion is deferred
     equal: tuple[str, ...]  # filters by a whole value
 
 
@@ -156,6 +160,7 @@ class Search:
             not (all_projects and caller.is_admin),
             bool(filters.get("is_public")),
             bool(filters.get("is_soft_deleted")),
+            caller.is_admin,
             tuple(name for name in filters if name in _COLUMNS),
         )
         self._parameters = {name: filters[name] for name in self._scope.equal}
@@ -239,6 +244,8 @@ def _matching(query: sa.Select[Any], scope: _Scope, others: Conditions) -> sa.Se
     if scope.is_own:
         own = shares.c.project_id == sa.bindparam("callers_project")
         query = query.where(sa.or_(own, shares.c.is_public) if scope.or_public else own)
+    if not scope.with_deferred:
+        query = query.where(shares.c.deletion_deferred_at.is_(None))
     deletion = shares.c.scheduled_to_be_deleted_at
     return query.where(
         deletion.is_not(None) if scope.is_soft_deleted else deletion.is_(None),

@@ -30,6 +30,9 @@ class Source(Value):
     availability_zone_id: str | None
 
 
+_SNAPSHOTS_COLUMNS = ("project_id", "size", "share_proto", "deletion_deferred_at")
+
+
 def find(conn: Connection, caller: Caller, snapshot_id: str) -> Source:
     """A snapshot of the caller's project. Raises Missing; Invalid if no share can be made from
     it."""
@@ -43,7 +46,7 @@ def find(conn: Connection, caller: Caller, snapshot_id: str) -> Source:
     row = (
         conn.execute(
             sa.select(
-                *[share_snapshots.c[name] for name in ("project_id", "size", "share_proto")],
+                *[share_snapshots.c[name] for name in _SNAPSHOTS_COLUMNS],
                 share_snapshots.c.id.label("snapshot_id"),
                 share_snapshot_instances.c.id.label("instance_id"),
                 shares.c.create_share_from_snapshot_support,
@@ -66,7 +69,11 @@ def find(conn: Connection, caller: Caller, snapshot_id: str) -> Source:
         .mappings()
         .one_or_none()
     )
-    if row is None or not (caller.is_admin or row["project_id"] == caller.project_id):
+    is_shown = row is not None and (
+        caller.is_admin
+        or (row["project_id"] == caller.project_id and row["deletion_deferred_at"] is None)
+    )
+    if row is None or not is_shown:
         raise Missing(f"ShareSnapshotNotFound: Snapshot {snapshot_id} could not be found.")
     if not row["create_share_from_snapshot_support"]:
         raise Invalid(

@@ -16,6 +16,7 @@ from abaca.db.tables import (
     share_backups,
     share_instances,
     share_networks,
+    share_snapshot_instances,
     share_snapshots,
     shares,
 )
@@ -36,7 +37,7 @@ from abaca.domain.shares import (
 from abaca.domain.shares.share_instances import IS_ACTIVE, force_status
 from abaca.domain.shares.share_instances import remove as remove_instance
 from abaca.domain.shares.share_queries import Search, is_by_network
-from abaca.errors import Forbidden, Invalid, Missing, OverQuota
+from abaca.errors import Forbidden, Invalid, Missing, OverQuota, Refused
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import LANES, Work, enqueue
 
@@ -51,6 +52,15 @@ _LOCKED_COLUMNS = (
     "share_server_id",
     "share_type_id",
     "access_rules_status",
+)
+
+
+_OWNERS_COLUMNS = (
+    "id",
+    "project_id",
+    "is_public",
+    "scheduled_to_be_deleted_at",
+    "deletion_deferred_at",
 )
 
 
@@ -150,16 +160,31 @@ def update(
     return get(conn, caller, share_id)
 
 
-def delete(conn: Connection, caller: Caller, share_id: str, group_id: str | None = None) -> None:
+def delete(
+    conn: Connection,
+    caller: Caller,
+    share_id: str,
+    group_id: str | None = None,
+    *,
+    is_deferred: bool = False,
+) -> None:
     """Delete a share with its data and rules, in the background; at once if it was never placed on
-    a pool. `group_id`: of the share group that it is in, which must be named."""
+    a pool. `group_id`: of the share group that it is in, which must be named.
+
+    `is_deferred`: its project has its quota back and no longer sees the share from now on; what
+    fails is tried again until it is gone.
+    """
     instances = lock_instances(conn, caller, share_id)
-    share_membership.require_named(instances[0], group_id)
-    require_status(instances[0], Permit.DELETE)
-    require_no_snapshots(conn, instances[0])
-    require_no_backups(conn, instances[0])
+    share = instances[0]
+    share_membership.require_named(share, group_id)
+    require_status(share, Permit.DELETE)
+    is_deferred = is_deferred or share.deletion_deferred_at is not None
+    require_no_snapshots(conn, share, but_deferred=is_deferred)
+    require_no_backups(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
-    _start_deletion(conn, instances)
+    if is_deferred and share.deletion_deferred_at is None:
+        _defer_deletion(conn, share)
+    _start_deletion(conn, instances, "deferred_deleting" if is_deferred else "deleting")
 
 
 def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
@@ -168,7 +193,7 @@ def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
     require_no_snapshots(conn, instances[0])
     require_no_backups(conn, instances[0])
     resource_lock_checks.require_share_deletable(conn, share_id)
-    _start_deletion(conn, instances)
+    _start_deletion(conn, instances, _deleting(instances[0]))
 
 
 def force_delete_instance(conn: Connection, instance_id: str) -> None:
@@ -192,7 +217,7 @@ def force_delete_instance(conn: Connection, instance_id: str) -> None:
     require_no_snapshots(conn, share)
     require_no_backups(conn, share)
     resource_lock_checks.require_share_deletable(conn, share.id)
-    _start_deletion(conn, [share])
+    _start_deletion(conn, [share], _deleting(share))
 
 
 def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -> None:
@@ -399,18 +424,29 @@ def start_on(
     )
 
 
-def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
+def require_no_snapshots(
+    conn: Connection, share: sa.Row[Any], *, but_deferred: bool = False
+) -> None:
     """Raises Forbidden for a share (as `lock` returns it) with snapshots, or with members of group
-    snapshots."""
+    snapshots. `but_deferred`: those whose deletion is deferred are not counted."""
     member_of = share_snapshots.c.share_group_snapshot_id
     dependent, members = conn.execute(
         sa.select(sa.func.count(), sa.func.count(member_of)).where(
-            share_snapshots.c.share_id == share.id
+            share_snapshots.c.share_id == share.id,
+            share_snapshots.c.deletion_deferred_at.is_(None) if but_deferred else sa.true(),
         )
     ).one()
     if dependent:
         what = "share group snapshot members" if members == dependent else "snapshots"
         raise Forbidden(f"Invalid share: Share still has {dependent} dependent {what}.")
+
+
+def require_snapshots_gone(conn: Connection, instance_id: str) -> None:
+    """Raises Refused while there are snapshots of a share instance."""
+    of_instance = share_snapshot_instances.c.share_instance_id == instance_id
+    left = conn.scalar(sa.select(sa.func.count()).where(of_instance))
+    if left:
+        raise Refused(f"{left} snapshots of the share are still there.", is_public=True)
 
 
 def require_no_backups(conn: Connection, share: sa.Row[Any]) -> None:
@@ -421,33 +457,60 @@ def require_no_backups(conn: Connection, share: sa.Row[Any]) -> None:
         raise Forbidden(f"Invalid share: Share still has {dependent} dependent backups.")
 
 
-def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
-    """Have these instances of a share deleted, whatever their status; at once if nothing can be on
-    a back end."""
+def retry_deletion(conn: Connection, instance_id: str) -> bool:
+    """Start the deferred deletion of a share instance again; False if none has failed."""
+    share = lock_instance(conn, instance_id)
+    if share is None or share.status != "error_deferred_deleting":
+        return False
+    _start_deletion(conn, [share], "deferred_deleting")
+    return True
+
+
+def _defer_deletion(conn: Connection, share: sa.Row[Any]) -> None:
+    """The share is its project's no longer: neither in its quotas nor in a share group."""
+    gigabytes = share.growing_to or share.size
+    scope = (share.project_id, share.user_id, share.share_type_id)
+    quota_usages.release(conn, *scope, shares=1, gigabytes=gigabytes)
+    now = utcnow()
+    conn.execute(
+        sa.update(shares)
+        .where(shares.c.id == share.id)
+        .values(deletion_deferred_at=now, share_group_id=None, updated_at=now)
+    )
+
+
+def _deleting(share: sa.Row[Any]) -> str:
+    return "deleting" if share.deletion_deferred_at is None else "deferred_deleting"
+
+
+def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]], status: str) -> None:
+    """Have these instances of a share deleted, whatever their status, which becomes `status`; at
+    once if nothing can be on a back end."""
     for instance in instances:
         if not is_placed(instance):
             remove_instance(conn, instance.instance_id)
             continue
         if instance.status == share_offers.STATUS:
             share_offers.withdraw(conn, instance.id)
-        if not states.may_follow(states.SHARE, instance.status, "deleting"):
+        if not states.may_follow(states.SHARE, instance.status, status):
             states.force(conn, states.SHARE, instance.instance_id, "error")
-        states.move(conn, states.SHARE, instance.instance_id, "deleting")
+        states.move(conn, states.SHARE, instance.instance_id, status)
         start(conn, "share_delete", instance)
 
 
 def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
     """The share's row. Raises Missing unless it is of the caller's project, or the caller an
     administrator; Forbidden if the caller sees it because it is public."""
-    columns = [
-        shares.c[name] for name in ("id", "project_id", "is_public", "scheduled_to_be_deleted_at")
-    ]
+    columns = [shares.c[name] for name in _OWNERS_COLUMNS]
     share = conn.execute(sa.select(*columns).where(shares.c.id == share_id)).one_or_none()
     return _require_owner(caller, share_id, share)
 
 
 def _require_owner(caller: Caller, share_id: str, share: sa.Row[Any] | None) -> sa.Row[Any]:
-    """The row of a share, if the caller owns it; raises as `require_own`."""
+    """The row of a share, if the caller owns it; raises as `require_own`. To others than
+    administrators one whose deletion is deferred is gone."""
+    if share is not None and share.deletion_deferred_at is not None and not caller.is_admin:
+        share = None
     if share is not None and (caller.is_admin or share.project_id == caller.project_id):
         return share
     if share is not None and share.is_public:

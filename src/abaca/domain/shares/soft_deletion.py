@@ -65,15 +65,15 @@ def due(conn: Connection, hosts: Collection[str]) -> list[str]:
     return list(conn.scalars(query))
 
 
-def delete_due(conn: Connection, share_id: str) -> None:
+def delete_due(conn: Connection, share_id: str, *, is_deferred: bool = False) -> None:
     """Delete a share as its project would, unless it was restored meanwhile. Raises what a deletion
-    raises."""
+    raises; `is_deferred`: as there."""
     share = shares.lock(conn, shares.ANYBODY, share_id)
     if (
         share.scheduled_to_be_deleted_at is not None
         and share.scheduled_to_be_deleted_at <= utcnow()
     ):
-        shares.delete(conn, shares.ANYBODY, share_id)
+        shares.delete(conn, shares.ANYBODY, share_id, is_deferred=is_deferred)
 
 
 def _schedule(conn: Connection, share_id: str, when: datetime | None) -> None:

@@ -5,6 +5,8 @@ A snapshot has one, until replicas exist. Requests about snapshots are in `snaps
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,13 +15,14 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import dicts
 from abaca.db.tables import share_instances as share_instances_table
 from abaca.db.tables import share_snapshot_instances, share_snapshots
-from abaca.domain.capacity import quota_usages
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.listings import Listing, equal
 from abaca.domain.shares import export_locations, share_instances
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Missing
 from abaca.values import SnapshotUpdate
+
+_LOG = logging.getLogger(__name__)
 
 _SELECT = (
     sa.select(
@@ -62,6 +65,7 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
     if row is None or row.share_group_snapshot_id is not None:
         raise _missing(instance_id)
     snapshots.require_taken_over(row)
+    share_instances.require_not_given_up(f"snapshot {row.id}", row)
     states.force(conn, states.SNAPSHOT, instance_id, status)
 
 
@@ -108,15 +112,33 @@ def remove(conn: Connection, instance_id: str) -> None:
     """Delete the snapshot's rows and release its quotas. Does nothing if there are none."""
     row = locked(conn, instance_id)
     if row is not None:
-        quota_usages.release(
-            conn,
-            row.project_id,
-            row.user_id,
-            row.share_type_id,
-            snapshots=1,
-            snapshot_gigabytes=row.size,
-        )
+        if row.deletion_deferred_at is None:
+            snapshots.release(conn, row, row.share_type_id)
         conn.execute(sa.delete(share_snapshots).where(share_snapshots.c.id == row.id))
+
+
+def due_again(conn: Connection, service_hosts: Collection[str]) -> list[str]:
+    """The instances on these back ends whose deferred deletion has failed."""
+    table = share_snapshot_instances
+    query = (
+        sa.select(table.c.id)
+        .join(share_instances_table, table.c.share_instance_id == share_instances_table.c.id)
+        .where(
+            table.c.status == "error_deferred_deleting",
+            share_instances.on_back_ends(service_hosts),
+        )
+    )
+    return list(conn.scalars(query.order_by(table.c.updated_at)))
+
+
+def fail_deletion(conn: Connection, instance_id: str, reason: str) -> None:
+    """As `share_instances.fail_deletion`."""
+    row = locked(conn, instance_id)
+    if row is None or row.deletion_deferred_at is None:
+        fail(conn, instance_id, "error_deleting", messages.Action.DELETE, reason)
+        return
+    _LOG.warning("the deferred deletion of snapshot %s failed: %s", row.id, reason)
+    settle(conn, row, "error_deferred_deleting")
 
 
 def fail(

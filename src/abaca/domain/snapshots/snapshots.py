@@ -22,6 +22,7 @@ from abaca.domain.rows import states
 from abaca.domain.rows.listings import Listing, containing, equal, having_pairs
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import shares
+from abaca.domain.shares.share_instances import require_not_given_up
 from abaca.errors import Conflict, Forbidden, Invalid, Missing, OverQuota, Unprocessable
 from abaca.values import Caller
 
@@ -78,6 +79,8 @@ def _select() -> sa.Select[Any]:
 
 def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
     query = _select()
+    if not caller.is_admin:
+        query = query.where(share_snapshots.c.deletion_deferred_at.is_(None))
     return (
         query
         if all_projects and caller.is_admin
@@ -213,9 +216,11 @@ def change_metadata(
     return metadata
 
 
-def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
-    """Delete a snapshot, in the background. Raises Invalid in a status that does not permit it, and
-    while a share is being made from it."""
+def delete(
+    conn: Connection, caller: Caller, snapshot_id: str, *, is_deferred: bool = False
+) -> None:
+    """Delete a snapshot, in the background; `is_deferred`: as of shares. Raises Invalid in a status
+    that does not permit it, and while a share is being made from it."""
     held = lock(conn, caller, snapshot_id)
     if not states.SNAPSHOT.permits(held.snapshot.status, Permit.DELETE):
         permitting = ", ".join(states.SNAPSHOT.permitted[Permit.DELETE])
@@ -224,13 +229,14 @@ def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
             f"{held.snapshot.status}."
         )
     require_not_being_copied(conn, snapshot_id)
-    start_deletion(conn, held)
+    start_deletion(conn, held, is_deferred=is_deferred)
 
 
 def force_delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
     """Delete a snapshot whatever its status."""
     held = lock(conn, caller, snapshot_id)
-    if not states.may_follow(states.SNAPSHOT, held.snapshot.status, "deleting"):
+    to = _deleting(held, is_deferred=False)
+    if not states.may_follow(states.SNAPSHOT, held.snapshot.status, to):
         states.force(conn, states.SNAPSHOT, held.snapshot.instance_id, "error")
     start_deletion(conn, held)
 
@@ -240,6 +246,7 @@ def reset_status(conn: Connection, caller: Caller, snapshot_id: str, status: str
     states.require_settable(status)
     snapshot = lock(conn, caller, snapshot_id).snapshot
     require_taken_over(snapshot)
+    require_not_given_up(f"snapshot {snapshot_id}", snapshot)
     states.force(conn, states.SNAPSHOT, snapshot.instance_id, status)
 
 
@@ -346,10 +353,45 @@ def _claim(
     )
 
 
-def start_deletion(conn: Connection, held: Held) -> None:
-    """Have a snapshot deleted."""
-    states.move(conn, states.SNAPSHOT, held.snapshot.instance_id, "deleting")
+def start_deletion(conn: Connection, held: Held, *, is_deferred: bool = False) -> None:
+    """Have a snapshot deleted. `is_deferred`: it is its project's no longer."""
+    if is_deferred and held.snapshot.deletion_deferred_at is None:
+        release(conn, held.snapshot, held.share.share_type_id)
+        now = utcnow()
+        conn.execute(
+            sa.update(share_snapshots)
+            .where(share_snapshots.c.id == held.snapshot.id)
+            .values(deletion_deferred_at=now, updated_at=now)
+        )
+    to = _deleting(held, is_deferred=is_deferred)
+    states.move(conn, states.SNAPSHOT, held.snapshot.instance_id, to)
     shares.start(conn, "snapshot_delete", held.share, held.snapshot.instance_id)
+
+
+def retry_deletion(conn: Connection, instance_id: str) -> bool:
+    """Start the deferred deletion of a snapshot instance again; False if none has failed."""
+    held = lock_instance(conn, instance_id)
+    if held is None or held.snapshot.status != "error_deferred_deleting":
+        return False
+    start_deletion(conn, held)
+    return True
+
+
+def release(conn: Connection, snapshot: sa.Row[Any], share_type_id: str) -> None:
+    """Release the quotas of a snapshot."""
+    quota_usages.release(
+        conn,
+        snapshot.project_id,
+        snapshot.user_id,
+        share_type_id,
+        snapshots=1,
+        snapshot_gigabytes=snapshot.size,
+    )
+
+
+def _deleting(held: Held, *, is_deferred: bool) -> str:
+    was_deferred = held.snapshot.deletion_deferred_at is not None
+    return "deferred_deleting" if is_deferred or was_deferred else "deleting"
 
 
 def require_not_being_copied(conn: Connection, snapshot_id: str) -> None:

@@ -1,0 +1,185 @@
+"""Deferred deletion over the API: who sees what is being deleted, and what is done with it. Its end:
+tests/operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import begin
+from abaca.db.tables import shares
+from tests.api.conftest import ADMIN, ALICE, BOB, READER, Api, BackEnd
+
+ALLOW = {"access_type": "ip", "access_to": "10.0.0.9"}
+
+
+@pytest.fixture
+def share(api: Api, back_end: BackEnd, engine: Engine, conf: cfg.ConfigOpts) -> str:
+    """A share that is available, public, and can do everything; its id. Deletions are deferred."""
+    conf.set_override("is_deferred_deletion_enabled", True)
+    api.share_type()
+    made = str(api.share(api.share_network()["id"], name="one", size=2)["id"])
+    back_end.settle(made, "10.0.0.5:/shares/x")
+    with begin(engine) as conn:
+        everything = {"create_share_from_snapshot_support": True, "is_public": True}
+        conn.execute(sa.update(shares).values(snapshot_support=True, **everything))
+    return made
+
+
+@pytest.fixture
+def snapshot(api: Api, back_end: BackEnd, share: str, engine: Engine) -> str:
+    made = api("POST", "/snapshots", {"snapshot": {"share_id": share}}, who=ALICE, status=202)
+    with begin(engine) as conn:
+        conn.execute(sa.text("UPDATE share_snapshot_instances SET status = 'available'"))
+    return str(made["snapshot"]["id"])
+
+
+def usage(api: Api) -> tuple[int, ...]:
+    quotas = api("GET", "/quota-sets/red/detail", who=ALICE)["quota_set"]
+    names = ("shares", "gigabytes", "snapshots", "snapshot_gigabytes")
+    return tuple(quotas[name]["in_use"] for name in names)
+
+
+def ids(api: Api, url: str, who: str, **more: Any) -> list[str]:
+    (rows,) = [value for value in api("GET", url, who=who, **more).values() if type(value) is list]
+    return [row["id"] for row in rows]
+
+
+def test_only_administrators_see_the_share(api: Api, share: str) -> None:
+    """shares.get, shares.find, shares.count, shares.get_version"""
+    lists = (
+        "/shares",
+        "/shares/detail",
+        "/shares?is_public=true",
+        "/shares?name=one",
+        "/shares/detail?name~=on",
+        "/shares/detail?sort_key=size&limit=5&offset=0",
+        "/shares/detail?export_location_path=10.0.0.5:/shares/x",
+    )
+    for url in lists:
+        assert ids(api, url, ALICE) == [share], url
+    assert usage(api) == (1, 2, 0, 0)
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    assert usage(api) == (0, 0, 0, 0)
+    for url in lists:
+        for who in (ALICE, READER, BOB):
+            assert ids(api, url, who) == [], url
+    assert api("GET", "/shares?with_count=true", who=ALICE)["count"] == 0
+    assert api("GET", "/shares?with_count=true&name~=on", who=ALICE)["count"] == 0
+    for version in ("2.8", "2.99"):
+        for who in (ALICE, READER, BOB):
+            api.fault("GET", f"/shares/{share}", None, 404, who=who, version=version)
+        shown = api("GET", f"/shares/{share}", who=ADMIN, version=version)["share"]
+        assert shown["status"] == "deferred_deleting"
+    assert ids(api, "/shares?all_tenants=1", ADMIN) == [share]
+    assert ids(api, "/shares?all_tenants=1&status=deferred_deleting", ADMIN) == [share]
+    assert api("GET", "/shares?with_count=true&all_tenants=1", who=ADMIN)["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body"),
+    [
+        ("GET", "/shares/{share}/metadata", None),
+        ("POST", "/shares/{share}/metadata", {"metadata": {"a": "b"}}),
+        ("GET", "/shares/{share}/export_locations", None),
+        ("PUT", "/shares/{share}", {"share": {"display_name": "x"}}),
+        ("DELETE", "/shares/{share}", None),
+        ("GET", "/share-access-rules?share_id={share}", None),
+        ("POST", "/shares/{share}/action", {"allow_access": ALLOW}),
+        ("POST", "/shares/{share}/action", {"extend": {"new_size": 3}}),
+        ("POST", "/shares/{share}/action", {"soft_delete": None}),
+        ("POST", "/shares/{share}/action", {"restore": None}),
+        ("POST", "/snapshots", {"snapshot": {"share_id": "{share}"}}),
+    ],
+)
+def test_to_its_project_it_is_gone(api: Api, share: str, method: str, url: str, body: Any) -> None:
+    status = 400 if url.startswith("/share-access-rules") else 404
+    if isinstance(body, dict) and "snapshot" in body:
+        body = {"snapshot": {"share_id": share}}
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    for who in (ALICE, BOB):
+        words = api.fault(method, url.format(share=share), body, status, who=who, version="2.82")
+        assert "could not be found" in words
+
+
+def test_administrators_do_not_bring_it_back(api: Api, back_end: BackEnd, share: str) -> None:
+    """Its quota may have been used."""
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    back_end.settle(share, status="error_deferred_deleting")
+    url = f"/shares/{share}/action"
+    instance = ids(api, f"/shares/{share}/instances", ADMIN)[0]
+    for place in (url, f"/share_instances/{instance}/action"):
+        words = api.fault("POST", place, {"reset_status": {"status": "available"}}, 403)
+        assert "its project has its quota back" in words
+    for status in ("deferred_deleting", "error_deferred_deleting"):
+        api.fault("POST", url, {"reset_status": {"status": status}}, 400)
+    api("POST", url, {"force_delete": None}, status=202)
+    assert api("GET", f"/shares/{share}")["share"]["status"] == "deferred_deleting"
+    assert usage(api) == (0, 0, 0, 0)
+
+
+def test_only_administrators_see_the_snapshot(api: Api, share: str, snapshot: str) -> None:
+    """snapshots.get, snapshots.LISTING"""
+    assert usage(api) == (1, 2, 1, 2)
+    assert ids(api, "/snapshots", ALICE) == [snapshot]
+    api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
+    assert usage(api) == (1, 2, 0, 0)
+    assert ids(api, "/snapshots", ALICE) == ids(api, "/snapshots/detail", ALICE) == []
+    assert api("GET", "/snapshots?with_count=true", who=ALICE, version="2.79")["count"] == 0
+    url = f"/snapshots/{snapshot}"
+    for method, place, body in (
+        ("GET", url, None),
+        ("DELETE", url, None),
+        ("PUT", url, {"snapshot": {"display_name": "x"}}),
+        ("GET", f"{url}/metadata", None),
+        ("GET", f"{url}/export-locations", None),
+        ("GET", f"{url}/access-list", None),
+    ):
+        api.fault(method, place, body, 404, who=ALICE)
+    assert api("GET", url)["snapshot"]["status"] == "deferred_deleting"
+    assert ids(api, "/snapshots?all_tenants=1", ADMIN) == [snapshot]
+    words = api.fault("POST", f"{url}/action", {"reset_status": {"status": "available"}}, 403)
+    assert "has its quota back" in words
+
+
+def test_no_share_is_made_from_it(api: Api, share: str, snapshot: str) -> None:
+    api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
+    body = {"share": {"share_proto": "NFS", "size": 2, "snapshot_id": snapshot}}
+    assert snapshot in api.fault("POST", "/shares", body, 404, who=ALICE)
+
+
+def test_the_share_is_deleted_as_soon_as_no_snapshot_is_seen(
+    api: Api, share: str, snapshot: str
+) -> None:
+    assert "1 dependent snapshots" in api.fault("DELETE", f"/shares/{share}", None, 403, who=ALICE)
+    api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    assert usage(api) == (0, 0, 0, 0)
+
+
+def test_without_the_option_nothing_is_deferred(
+    api: Api, share: str, snapshot: str, conf: cfg.ConfigOpts
+) -> None:
+    conf.set_override("is_deferred_deletion_enabled", False)
+    api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
+    assert api("GET", f"/snapshots/{snapshot}", who=ALICE)["snapshot"]["status"] == "deleting"
+    assert usage(api) == (1, 2, 1, 2)
+
+
+def test_the_force_of_administrators_defers_nothing(api: Api, share: str) -> None:
+    api("POST", f"/shares/{share}/action", {"force_delete": None}, status=202)
+    assert api("GET", f"/shares/{share}", who=ALICE)["share"]["status"] == "deleting"
+    assert usage(api) == (1, 2, 0, 0)
+
+
+def test_a_share_that_was_never_placed_goes_at_once(api: Api, share: str) -> None:
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    made = api.share(api.share_network()["id"], size=500)["id"]
+    assert usage(api)[0] == 1
+    api("DELETE", f"/shares/{made}", who=ALICE, status=202)
+    assert usage(api) == (0, 0, 0, 0)
+    api.fault("GET", f"/shares/{made}", None, 404)
