@@ -234,6 +234,7 @@ class Share(Value):
     `abaca.drivers.nfs_specs` reads the scope `nfs:`, and vendors' keys have scopes of their own.
     `export_choice`: on which subnets of its server it and its mountable snapshots are exported.
     `project_id`, `name`: the owner, and the owner's name for it: any text, not unique, or None.
+    `mount_point_name`: what its export paths end with in place of `id`; no other share has it.
     """
 
     id: str
@@ -251,6 +252,7 @@ class Share(Value):
     export_choice: ExportChoice = ExportChoice()
     project_id: str = ""
     name: str | None = None
+    mount_point_name: str | None = None
 
 
 class Snapshot(Value):

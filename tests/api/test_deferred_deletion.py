@@ -1,5 +1,5 @@
-"""Deferred deletion over the API: who sees what is being deleted, and what is done with it. Its end:
-tests/operations."""
+"""Deferred deletion over the API: who sees what is being deleted, and what is done with it. Its
+end: tests/operations."""
 
 from __future__ import annotations
 

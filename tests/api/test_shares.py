@@ -593,22 +593,6 @@ def test_default_share_type_that_is_not_there(api: Api, engine: Engine, network:
     )
 
 
-def test_mount_point_names_are_refused_since_2_84(api: Api, network: str) -> None:
-    api.share(network, version="2.83", mount_point_name="mine")
-    body = {
-        "share": {
-            "share_proto": "NFS",
-            "size": 1,
-            "share_type": "gold",
-            "share_network_id": network,
-            "mount_point_name": "mine",
-        }
-    }
-    assert "Mount point names are not supported" in api.fault(
-        "POST", "/shares", body, 400, who=ALICE, version="2.84"
-    )
-
-
 @pytest.mark.parametrize(
     "key", ["plain", "é", 'a"b', "a'b", "a\\b", "\x01", "\n", "😀", "$", "a.b", "a[0]", "%"]
 )

@@ -111,7 +111,7 @@ HISTORY: dict[int, str] = {
     82: "Access rules are listed without naming a share. A rule can be locked against deletion, "
     "and hidden from others, when it is made.",
     83: "Services say why they are disabled.",
-    84: "Later: mount point names; asking for one is refused (400).",
+    84: "Shares: a mount point name, which their export paths end with; a filter by it.",
     85: "Backups have types.",
     86: "An administrator can have all shares of a back end ensured (ensure-shares); services "
     "show while that runs.",
@@ -121,7 +121,7 @@ HISTORY: dict[int, str] = {
     90: "Shares and share servers show encryption_key_ref, quotas encryption_keys. Later: shares "
     "encrypted with keys of their own; asking for one is refused (400).",
     91: "A backup can be restored into another share.",
-    92: "Later: a managed share gets a mount point name.",
+    92: "A managed share gets a mount point name.",
     93: "Services can be listed by whether their shares are being ensured.",
     94: "Later: QoS types.",
     95: "Later: metadata of replicas.",

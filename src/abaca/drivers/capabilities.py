@@ -28,6 +28,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
       `sg_consistent_snapshot_support`, `pool`: of the shares of a group, which are on one pool.
     * `mount_snapshot_support`: snapshots are exported. Such a back end also reports
       `snapshot_inherit_share_access_support`, both ways.
+    * `mount_point_name_support`: export paths of shares that have a mount point name end with it.
     * `revert_keeps_mounts` (not Manila's): clients of a reverted share need not mount it again.
     * `backup_support` (not Manila's): backups of shares can be made, restored and deleted.
     * `export_subnets_support` (not Manila's): a share is exported only on those subnets of its
@@ -47,6 +48,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     revert_to_snapshot_support: bool = False
     mount_snapshot_support: bool = False
     consistent_snapshot_support: bool = False
+    mount_point_name_support: bool = False
     revert_keeps_mounts: bool = False
     export_subnets_support: bool = False
     backup_support: bool = False

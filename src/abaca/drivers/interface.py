@@ -26,6 +26,7 @@ Rules for every method:
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from threading import Event
@@ -61,6 +62,8 @@ from abaca.values import (
 
 MOST_CLIENTS = 1000
 """The most clients of one share server that are listed."""
+_PATH_NAME = re.compile("[A-Za-z0-9_-]{1,255}")
+_ID = re.compile("[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 
 
 class ShareDriver(ABC):
@@ -410,7 +413,8 @@ class ShareDriver(ABC):
         Returns one export location for each address of the server, in the order of
         `network_info` and of its allocations (without share servers: each address of the back
         end), as `10.0.0.5:/path`, `[fd00::5]:/path` or
-        `\\\\10.0.0.5\\name`; paths of different shares differ. The first of each IP family is
+        `\\\\10.0.0.5\\name`; paths of different shares differ, and with `mount_point_name_support`
+        those of a share with a name end with it (`path_name`). The first of each IP family is
         `preferred`. Others, with `is_admin_only` (a management network, for instance), may be
         anywhere in the list and of any form. Raises NoSpace when the pool has no room: another pool
         is tried. Raises Refused for another protocol or an unknown server. After a failure
@@ -639,6 +643,16 @@ def exported_on(choice: ExportChoice, server: ShareServer) -> list[NetworkInfo]:
             is_public=True,
         )
     return chosen
+
+
+def path_name(name: str | None, share_id: str) -> str:
+    """What export paths of a share end with: its mount point name, if it has one, or its id. Raises
+    Refused for what could be the id of another share, or is more than a plain name."""
+    if not name:
+        return share_id
+    if not _PATH_NAME.fullmatch(name) or _ID.fullmatch(name):
+        raise Refused(f"{name[:300]!r} cannot be a mount point name.")
+    return name
 
 
 def _of_change(update: NetworkInfoUpdate) -> str:

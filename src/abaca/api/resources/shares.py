@@ -58,6 +58,7 @@ _QUERY = ListQuery(
         Filter("share_server_id", rule="share:list_by_share_server_id"),
         Filter("is_public", bodies.boolean),
         Filter("is_soft_deleted", bodies.boolean, since=69),
+        *texts("mount_point_name", since=84),
         *texts("encryption_key_ref", since=90),
         *texts("availability_zone", since=97),
         Filter("metadata", bodies.mapping),
@@ -73,6 +74,8 @@ _TYPE_ZONES_SINCE = 48
 _SERVER_SINCE = 49  # the same
 _HINTS_SINCE = 65
 _ONLY_HOST_SINCE = 67
+_NAMES_SINCE = 84
+_MANAGED_NAMES_SINCE = 92
 _LONGEST_PATH = 2000
 
 
@@ -170,6 +173,7 @@ def manage(call: Call) -> dict[str, Any]:
         description=same_or_none(new.description, new.display_description),
         is_public=is_public,
         driver_options={name: str(value) for name, value in (new.driver_options or {}).items()},
+        mount_point_name=new.mount_point_name if call.version >= _MANAGED_NAMES_SINCE else None,
     )
     with begin(call.engine) as conn:
         return _one(call, share_management.manage(conn, call.caller, wanted))
@@ -249,8 +253,6 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
     """The request for the domain; members of later versions are ignored."""
     if new.share_type and new.volume_type:
         raise Invalid("Cannot specify both share_type and volume_type.")
-    if call.version >= 84 and new.mount_point_name:
-        raise Invalid("Mount point names are not supported: export paths hold the id of the share.")
     if call.version >= 90 and new.encryption_key_ref:
         raise Invalid("Shares encrypted with a key of their own are not supported.")
     return ShareRequest(
@@ -270,6 +272,7 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         metadata=bodies.metadata(new.metadata),
         snapshot_id=new.snapshot_id or None,
         share_group_id=(new.share_group_id or None) if call.version >= _GROUPS_SINCE else None,
+        mount_point_name=new.mount_point_name if call.version >= _NAMES_SINCE else None,
         goes_by_type_zones=call.version >= _TYPE_ZONES_SINCE,
         **_hints(call, new),
     )

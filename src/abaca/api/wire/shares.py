@@ -147,6 +147,7 @@ class ShareManage(Body):
     display_description: Text | None = None
     is_public: Any = None
     driver_options: dict[str, Any] | None = None
+    mount_point_name: Identifier | None = None
 
 
 class ShareUpdate(Body):

@@ -44,6 +44,8 @@ shares = sa.Table(
     # both (null)
     sa.Column("snapshot_inherit_share_access_support", sa.Boolean),
     sa.Column("replication_type", sa.String(255)),
+    # the whole name, with its prefix, that its export paths end with in place of an id
+    sa.Column("mount_point_name", sa.String(255), unique=True, index=True),
     *timestamps(is_version=True),
     sa.Index("ix_shares_project_id_created_at", "project_id", "created_at"),
     # clients look shares up by name

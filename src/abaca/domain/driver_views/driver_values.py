@@ -42,6 +42,7 @@ _SHARE_COLUMNS = (
     "share_proto",
     "metadata",
     "export_choice",
+    "mount_point_name",
 )
 _RESIZING = ("extending", "shrinking", "reverting")
 
@@ -117,6 +118,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             share_id=row.share_id,
             project_id=row.project_id,
             name=row.display_name,
+            mount_point_name=row.mount_point_name,
             size=row.size,
             share_proto=row.share_proto,
             pool=Host.parse(row.host).pool or "",

@@ -6,6 +6,7 @@ rights only the visible ones), required_extra_specs, created_at, updated_at.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -52,6 +53,11 @@ SIZE_SPECS = frozenset(
     }
 )
 AVAILABILITY_ZONES = "availability_zones"
+MOUNT_POINT_NAME_SUPPORT = "mount_point_name_support"
+MOUNT_POINT_PREFIX = "provisioning:mount_point_prefix"
+"""What the mount point names of shares of the type begin with."""
+PROJECT_IN_PREFIX = "{project_id}"
+_PREFIX = re.compile("[A-Za-z0-9_-]{0,100}")
 REPLICATION_TYPE = "replication_type"
 REPLICATION_TYPES = ("writable", "readable", "dr")
 EXPORT_FAMILY = "abaca:export_subnets"
@@ -62,7 +68,7 @@ SNAPSHOT_SCHEDULE = "abaca:snapshot_schedule"
 TENANT_VISIBLE = (
     BOOLEAN_SPECS
     | SIZE_SPECS
-    | {AVAILABILITY_ZONES, REPLICATION_TYPE, EXPORT_FAMILY, SNAPSHOT_SCHEDULE}
+    | {AVAILABILITY_ZONES, REPLICATION_TYPE, EXPORT_FAMILY, SNAPSHOT_SCHEDULE, MOUNT_POINT_PREFIX}
 )
 
 # Built once: building it costs every creation of a share more than the database needs for it.
@@ -290,12 +296,22 @@ def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
             raise Invalid(
                 f"Invalid extra_spec: {key}={value}: must be one of {', '.join(FAMILIES)}."
             )
+        if key == MOUNT_POINT_PREFIX:
+            _check_prefix(value)
         if key == SNAPSHOT_SCHEDULE:
             _check_schedule(value)
     try:
         nfs_specs(extra_specs)
     except Refused as refusal:
         raise Invalid(f"Invalid extra_spec: {refusal.message}") from refusal
+
+
+def _check_prefix(text: str) -> None:
+    if not _PREFIX.fullmatch(text.replace(PROJECT_IN_PREFIX, "")):
+        raise Invalid(
+            f"Invalid extra_spec: {MOUNT_POINT_PREFIX}={text}: letters, digits, _ and - are "
+            f"possible, at most 100, and {PROJECT_IN_PREFIX}."
+        )
 
 
 def _check_schedule(text: str) -> None:

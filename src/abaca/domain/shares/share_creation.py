@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import share_instances, share_type_projects, share_types, shares
+from abaca.db.tables import share_instances, share_type_projects, share_types
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import states
 from abaca.domain.share_types import share_types as types
@@ -21,6 +21,7 @@ from abaca.domain.share_types.snapshot_plans import SnapshotPlan
 from abaca.domain.shares import (
     affinity,
     export_choices,
+    mount_point_names,
     share_ground,
     share_membership,
     share_sizes,
@@ -132,6 +133,8 @@ def _terms(conn: Connection, caller: Caller, request: ShareRequest) -> _Terms:
         specs,
         snapshot_support=share_supports.is_true(specs.get(types.SNAPSHOT_SUPPORT)),
     )
+    name = mount_point_names.whole(request.mount_point_name, specs, caller.project_id)
+    request = msgspec.structs.replace(request, mount_point_name=name)
     return _Terms(request, source, share_type, specs, zones, zone_id, plans)
 
 
@@ -265,24 +268,24 @@ def _insert(conn: Connection, caller: Caller, terms: _Terms, place: _Place) -> s
     id."""
     share_id, instance_id = str(uuid4()), str(uuid4())
     request, host = terms.request, place.chosen.host
-    conn.execute(
-        sa.insert(shares).values(
-            id=share_id,
-            project_id=caller.project_id,
-            user_id=caller.user_id,
-            display_name=request.name,
-            display_description=request.description,
-            size=request.size,
-            share_proto=request.share_proto.upper(),
-            is_public=request.is_public,
-            metadata=affinity.metadata(request),
-            export_choice=export_choices.stored(place.export_choice),
-            snapshot_id=request.snapshot_id,
-            share_group_id=request.share_group_id,
-            replication_type=terms.specs.get("replication_type"),
-            created_at=utcnow(),
-            **share_supports.of_type(terms.specs),
-        )
+    mount_point_names.insert(
+        conn,
+        request.mount_point_name,
+        id=share_id,
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        display_name=request.name,
+        display_description=request.description,
+        size=request.size,
+        share_proto=request.share_proto.upper(),
+        is_public=request.is_public,
+        metadata=affinity.metadata(request),
+        export_choice=export_choices.stored(place.export_choice),
+        snapshot_id=request.snapshot_id,
+        share_group_id=request.share_group_id,
+        replication_type=terms.specs.get("replication_type"),
+        created_at=utcnow(),
+        **share_supports.of_type(terms.specs),
     )
     conn.execute(
         sa.insert(share_instances).values(

@@ -36,6 +36,7 @@ from abaca.domain.share_types import share_types
 from abaca.domain.shares import (
     export_choices,
     export_locations,
+    mount_point_names,
     resource_lock_checks,
     share_membership,
     share_sizes,
@@ -61,6 +62,7 @@ class ShareToManage(Value):
     description: str | None = None
     is_public: bool = False
     driver_options: dict[str, str] = {}
+    mount_point_name: str | None = None
 
 
 def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str, Any]:
@@ -92,22 +94,22 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
     quota_usages.claim(
         conn, caller.project_id, caller.user_id, share_type["id"], defaults=None, shares=1
     )
-    conn.execute(
-        sa.insert(shares).values(
-            id=share_id,
-            project_id=caller.project_id,
-            user_id=caller.user_id,
-            display_name=wanted.name,
-            display_description=wanted.description,
-            size=0,
-            share_proto=wanted.share_proto.upper(),
-            is_public=wanted.is_public,
-            metadata={},
-            export_choice=export_choices.stored(choice),
-            replication_type=specs.get("replication_type"),
-            created_at=now,
-            **share_supports.of_type(specs),
-        )
+    mount_point_names.insert(
+        conn,
+        mount_point_names.whole(wanted.mount_point_name, specs, caller.project_id),
+        id=share_id,
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        display_name=wanted.name,
+        display_description=wanted.description,
+        size=0,
+        share_proto=wanted.share_proto.upper(),
+        is_public=wanted.is_public,
+        metadata={},
+        export_choice=export_choices.stored(choice),
+        replication_type=specs.get("replication_type"),
+        created_at=now,
+        **share_supports.of_type(specs),
     )
     conn.execute(
         sa.insert(share_instances).values(

@@ -45,6 +45,7 @@ _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "project_id": shares.c.project_id,
     "share_group_id": shares.c.share_group_id,
     "snapshot_id": shares.c.snapshot_id,
+    "mount_point_name": shares.c.mount_point_name,
     "status": share_instances.c.status,
     "host": share_instances.c.host,
     "share_type_id": share_instances.c.share_type_id,

@@ -231,6 +231,11 @@ def _require_transferable(
     share_rows.require_no_backups(conn, share)
     if share.share_group_id is not None:
         raise Invalid(f"Invalid share: share {share.id} is in share group {share.share_group_id}.")
+    if (share.mount_point_name or "").startswith(share.project_id):
+        raise Invalid(
+            f"Invalid share: the mount point name of share {share.id} begins with the id of its "
+            "project."
+        )
     rules = sa.select(share_access_rules.c.id).where(share_access_rules.c.share_id == share.id)
     locks = sa.select(resource_locks.c.id).where(
         (resource_locks.c.share_id == share.id) | resource_locks.c.access_rule_id.in_(rules)

@@ -20,6 +20,7 @@ from abaca.drivers.conformance.clients import ClientConformance
 from abaca.drivers.conformance.drains import DrainConformance
 from abaca.drivers.conformance.duplicates import DuplicateConformance
 from abaca.drivers.conformance.export_choices import ExportChoiceConformance
+from abaca.drivers.conformance.mount_point_names import MountPointNameConformance
 from abaca.drivers.conformance.removals import RemovalConformance
 from abaca.drivers.conformance.security_services import SecurityServiceConformance
 from abaca.drivers.conformance.snapshots import SnapshotConformance
@@ -68,6 +69,7 @@ class DriverConformance(
     DrainConformance,
     DuplicateConformance,
     ExportChoiceConformance,
+    MountPointNameConformance,
     BackupConformance,
     WithoutServersConformance,
 ):

@@ -78,6 +78,7 @@ class FakeShares(FakeBackEnd):
             del world.shares[stored.id]
             stored.id, stored.share_id = share.id, share.share_id
             stored.export_choice = share.export_choice
+            stored.mount_point_name = share.mount_point_name
             world.shares[share.id] = stored
             return ManagedShare(
                 size=stored.size, export_locations=self._export_locations(world, stored)

@@ -12,6 +12,7 @@ from threading import RLock
 import msgspec
 
 from abaca.drivers.fake.files import locked, replace
+from abaca.drivers.interface import path_name
 from abaca.values import (
     AccessRule,
     Client,
@@ -67,6 +68,7 @@ class StoredShare(msgspec.Struct):
     used_bytes: int = 0
     access_rules: list[AccessRule] = []
     export_choice: ExportChoice = ExportChoice()
+    mount_point_name: str | None = None
 
 
 class StoredSnapshot(msgspec.Struct):
@@ -137,13 +139,15 @@ class World(msgspec.Struct):
             for allocation in entry.network_allocations
         }
         known_paths = {location.path for location in known}
-        folder = "shares" if isinstance(stored, StoredShare) else "snapshots"
+        folder, name = "snapshots", stored.id
+        if isinstance(stored, StoredShare):
+            folder, name = "shares", path_name(stored.mount_point_name, stored.id)
         locations = []
         versions: set[int] = set()
         for address in self._addresses(stored):
             version = ip_address(address).version
             shown = f"[{address}]" if version == 6 else address
-            path = f"{shown}:/{folder}/{stored.id}"
+            path = f"{shown}:/{folder}/{name}"
             if address in shut and path not in known_paths:
                 continue
             if given and address not in given:
@@ -200,6 +204,7 @@ def stored_share(share: Share, server_id: str | None) -> StoredShare:
         share.size,
         share.share_proto,
         export_choice=share.export_choice,
+        mount_point_name=share.mount_point_name,
     )
 
 

@@ -106,6 +106,7 @@ class LinuxBackEnd(ShareDriver):
         revert_to_snapshot_support=True,
         mount_snapshot_support=True,
         consistent_snapshot_support=True,
+        mount_point_name_support=True,
         export_subnets_support=True,
         revert_keeps_mounts=True,
         ipv4_support=True,

@@ -39,7 +39,7 @@ class Export(NamedTuple):
     it: none means nobody.
 
     `extra_specs`: of the share's type. `choice`: on which of `networks`, those of its server, it is
-    exported.
+    exported. `name`: what clients know it by in place of its id.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Export(NamedTuple):
     is_snapshot: bool = False
     choice: ExportChoice = ExportChoice()
     networks: Sequence[NetworkInfo] = ()
+    name: str = ""
 
     @classmethod
     def of(
@@ -60,7 +61,9 @@ class Export(NamedTuple):
         is_snapshot = isinstance(what, Snapshot)
         share = what.share if isinstance(what, Snapshot) else what
         rules = what.access_rules if access_rules is None else access_rules
-        return cls(what.id, rules, share.extra_specs, is_snapshot, share.export_choice, networks)
+        choice = share.export_choice
+        name = "" if is_snapshot else share.mount_point_name or ""
+        return cls(what.id, rules, share.extra_specs, is_snapshot, choice, networks, name)
 
     @property
     def addresses(self) -> list[str] | None:

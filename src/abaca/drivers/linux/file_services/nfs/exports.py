@@ -18,6 +18,7 @@ from uuid import UUID, uuid5
 from jeepney import DBusAddress, DBusErrorResponse, new_method_call
 from jeepney.wrappers import unwrap_msg
 
+from abaca.drivers.interface import path_name
 from abaca.drivers.linux.file_services.nfs import bus_link
 from abaca.drivers.linux.file_services.nfs.vigil import Health
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
@@ -64,7 +65,7 @@ EXPORT_TEMPLATE = """\
 EXPORT {{
     Export_Id = {export_id};
     Path = "{path}";
-    Pseudo = "/{folder}/{share_id}";
+    Pseudo = "/{folder}/{name}";
     Filesystem_Id = {filesystem_id};
     Protocols = 4;
     Transports = TCP;
@@ -83,9 +84,11 @@ def write_export(
     clients: str,
     known: Mapping[str, int],
     folder: str = SHARES,
+    name: str = "",
 ) -> int:
     """Write the export file of a share (or, by `folder`, of a snapshot) with these CLIENT blocks;
-    returns its export id, which it keeps for life.
+    returns its export id, which it keeps for life. `name`: what clients know it by in place of its
+    id.
 
     `known`: what `export_ids` says now.
     """
@@ -93,7 +96,7 @@ def write_export(
     text = EXPORT_TEMPLATE.format(
         export_id=export_id,
         path=server.mount_point(share_id),
-        share_id=share_id,
+        name=path_name(name, share_id),
         folder=folder,
         filesystem_id=_filesystem_id(share_id),
         clients=clients,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from abaca.drivers.interface import path_name
 from abaca.drivers.linux import admission, client_pause, mounts, namespaces
 from abaca.drivers.linux.failures import Failures
 from abaca.drivers.linux.file_services.interface import PROOF_OWN, Export, FileService, FileServices
@@ -73,7 +74,7 @@ class NfsServices(FileServices):
 
     def path(self, address: str, ip_version: int, export: Export) -> str:
         literal = f"[{address}]" if ip_version == 6 else address
-        return f"{literal}:/{_folder(export)}/{export.id}"
+        return f"{literal}:/{_folder(export)}/{path_name(export.name, export.id)}"
 
 
 class NfsService(GaneshaServer, FileService):
@@ -156,7 +157,7 @@ class NfsService(GaneshaServer, FileService):
                 clients = only_at(export.addresses) + clients
             with failures.collected(f"/{_folder(export)}/{export.id}"):
                 ids[export.id] = write_export(
-                    self._server, export.id, clients, ids, _folder(export)
+                    self._server, export.id, clients, ids, _folder(export), export.name
                 )
                 written.append(export.id)
         with failures.collected("letting clients in"):
