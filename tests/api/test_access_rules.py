@@ -158,11 +158,32 @@ def test_addresses(api: Api, share: str, access_to: str, version: str, stored: s
 
 @pytest.mark.parametrize(
     ("name", "status"),
-    [("anna", 200), ("DOM\\anna", 200), ("abc", 400), ("try+", 400), ("a" * 256, 400)],
+    [
+        *[("anna", 200), ("DOM\\anna", 200), ("abc", 400), ("try+", 400), ("a" * 256, 400)],
+        *[("....", 400), ("    ", 400), (". . .", 400), ("anna\n", 400), ("..a.", 200)],
+    ],
 )
 def test_names_of_users(api: Api, share: str, name: str, status: int) -> None:
     body = {"allow_access": {"access_type": "user", "access_to": name}}
     assert api.send("POST", f"/v2/shares/{share}/action", body, who=ALICE).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        *[("client.example.org", "client.example.org"), ("  c ", "c"), ("a" * 64, "a" * 64)],
+        *[("*.example.org", "*.example.org"), ("", None), ("   ", None), ("a" * 65, None)],
+        *[("a\nb", None), ("a\x00b", None), ("a\x1b[2J", None)],
+    ],
+)
+def test_common_names_of_certificates(api: Api, share: str, name: str, stored: str | None) -> None:
+    body = {"allow_access": {"access_type": "cert", "access_to": name}}
+    answer = api.send("POST", f"/v2/shares/{share}/action", body, who=ALICE)
+    if stored is None:
+        assert answer.status_code == 400
+    else:
+        assert answer.json["access"]["access_to"] == stored
+        assert api.send("POST", f"/v2/shares/{share}/action", body, who=ALICE).status_code == 400
 
 
 def test_metadata_came_with_2_45(api: Api, share: str) -> None:

@@ -63,7 +63,8 @@ from abaca.values import (
 MOST_CLIENTS = 1000
 """The most clients of one share server that are listed."""
 _PATH_NAME = re.compile("[A-Za-z0-9_-]{1,255}")
-_ID = re.compile("[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+UUID_PATTERN = re.compile("[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+"""Ids of shares and of everything else, in any spelling."""
 
 
 class ShareDriver(ABC):
@@ -448,8 +449,8 @@ class ShareDriver(ABC):
         raise Refused("This back end cannot manage existing shares.", is_public=True)
 
     def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
-        """Abaca forgets a share without snapshots, which stays as it is, with its rules. Needs no
-        capability."""
+        """Abaca forgets a share without snapshots, whose data and size stay. Whether its clients go
+        on, and until when, is the back end's affair. Needs no capability."""
         raise Refused("This back end cannot unmanage shares.", is_public=True)
 
     @abstractmethod
@@ -650,7 +651,7 @@ def path_name(name: str | None, share_id: str) -> str:
     Refused for what could be the id of another share, or is more than a plain name."""
     if not name:
         return share_id
-    if not _PATH_NAME.fullmatch(name) or _ID.fullmatch(name):
+    if not _PATH_NAME.fullmatch(name) or UUID_PATTERN.fullmatch(name):
         raise Refused(f"{name[:300]!r} cannot be a mount point name.")
     return name
 

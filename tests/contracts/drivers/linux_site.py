@@ -107,6 +107,7 @@ class Site:
         size: int = 1,
         rules: Iterable[AccessRule] | None = None,
         extra_specs: dict[str, str] | None = None,
+        mount_point_name: str | None = None,
     ) -> Share:
         """A share that everybody may write to, unless `rules` says who may. `extra_specs`: of its
         type."""
@@ -118,6 +119,7 @@ class Site:
             pool="pool",
             share_server_id=server.id,
             extra_specs=extra_specs or {},
+            mount_point_name=mount_point_name,
         )
         self._shares.append((share.id, server.id))
         locations = self.driver.create_share(share, server)
@@ -200,6 +202,10 @@ class Site:
             forwards=forwards,
         )
         return netns
+
+    def forget_later(self, share: Share) -> None:
+        """A share that the test makes by itself is taken away with the others."""
+        self._shares.append((share.id, share.share_server_id or ""))
 
     def data(self, share: Share) -> Path:
         """Where the share's data is in its pool."""

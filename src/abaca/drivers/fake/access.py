@@ -12,7 +12,7 @@ from abaca.drivers.export_ranges import granted
 from abaca.errors import Refused
 from abaca.values import AccessRule, ExportChoice, NetworkInfo
 
-_TYPES = {"NFS": {"ip"}, "CIFS": {"ip", "user"}}
+_TYPES = {"NFS": {"ip"}, "CIFS": {"ip", "user"}, "GLUSTERFS": {"ip", "cert"}}
 
 
 def judged(

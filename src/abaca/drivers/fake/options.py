@@ -82,7 +82,8 @@ OPTIONS: Mapping[str, Option] = {
         for name, text in _CAPABILITIES.items()
     },
     "storage_protocols": Option(
-        "Protocols of the shares, separated by commas: NFS, CIFS.",
+        "Protocols of the shares, separated by commas: NFS, CIFS, GLUSTERFS. Shares of CIFS take "
+        "access rules of the types ip and user, of GLUSTERFS ip and cert, others ip.",
         ",".join(_DEFAULTS.storage_protocols),
     ),
     "pools": Option(

@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from abaca.drivers.interface import exported_on
+from abaca.drivers.interface import UUID_PATTERN, exported_on
 from abaca.drivers.linux import ldap
 from abaca.drivers.linux.back_end import LinuxBackEnd
 from abaca.drivers.linux.backups.calls import BackupCalls
 from abaca.drivers.linux.file_services.interface import Export
+from abaca.drivers.linux.layout import ID_PATTERN
 from abaca.drivers.linux.ldap import Account
 from abaca.drivers.linux.pools.room import GIB
 from abaca.drivers.linux.programs import os_errors_sorted
@@ -32,6 +33,7 @@ from abaca.values import (
     Clients,
     ExportLocation,
     Finding,
+    ManagedShare,
     ManagedSnapshot,
     NetworkInfo,
     NetworkInfoUpdate,
@@ -289,6 +291,46 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
         with self._locked(server.id) as linux_server:
             linux_server.withdraw(share.id)
         self._delete(share.id, server.id)
+
+    def manage_share(
+        self,
+        share: Share,
+        export_path: str,
+        server: ShareServer | None,
+        driver_options: Mapping[str, str],
+    ) -> ManagedShare:
+        """The path is one that the share would have on the server. What it ends with is the id that
+        the share has kept, or the name of a subvolume that an administrator has put beside the
+        shares."""
+        server = self._of(server)
+        name = export_path.rpartition("/")[2]
+        if not ID_PATTERN.fullmatch(name):
+            raise Refused(
+                f"The export path {export_path[:300]!r} does not end with the id of a share or the "
+                "name of a subvolume: letters, digits, _ and -, at most 64.",
+                is_public=True,
+            )
+        at_server = self._services.locations(
+            Export(name, networks=server.network_info), [ExportLocation(path=export_path)]
+        )
+        if share.share_proto.upper() not in self.capabilities.storage_protocols or (
+            export_path not in [each.path for each in at_server]
+        ):
+            raise Refused(
+                f"No {share.share_proto} share would have the export path {export_path} here. "
+                f"Possible: {', '.join(each.path for each in at_server)}.",
+                is_public=True,
+            )
+        if name != share.id and UUID_PATTERN.fullmatch(name):
+            raise Refused(f"{name} could be the data of another share.", is_public=True)
+        with os_errors_sorted(f"share {share.id}"):
+            size = self._pool_of(server.id).adopt(share.id, name)
+        return ManagedShare(size=size, export_locations=self._publish_empty(share, server))
+
+    def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
+        """Its clients reach it no longer; its data stay in the pool by its id."""
+        with self._locked(self._of(server).id) as linux_server:
+            linux_server.withdraw(share.id)
 
     def extend_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
         server = self._of(server)

@@ -223,6 +223,24 @@ class BtrfsPool:
                 os.fchmod(share, 0o777)
                 _set_limit(pool, share, size_gib)
 
+    def adopt(self, share_id: str, name: str) -> int:
+        """Make sure that the subvolume `name` beside the shares is that of a share, which is known
+        by `share_id` from then on, and of its limit; returns the size. Raises NotThere, Refused,
+        NoSpace."""
+        with self._lock, self._opened() as pool:
+            found = share_id if pool.holds(share_id) else name  # renamed by a call that was lost
+            with pool.subvolume(found) as share:
+                _require_adoptable(found, share)
+                subvolumes.store(pool.top)
+                group = pool.group(subvolumes.number_of(share))
+                size_gib = max(-(-(group.limit or group.referenced) // GIB), 1)
+                if found != share_id:
+                    self._require_room(pool, found, size_gib)
+                    os.rename(found, share_id, src_dir_fd=pool.shares, dst_dir_fd=pool.shares)
+                self._require_room(pool, share_id, size_gib)
+                _set_limit(pool, share, size_gib)
+        return size_gib
+
     def ensure_empty(self, name: str) -> int:
         """Make sure of a subvolume that is no share: it has no limit, so nothing is promised, and
         nobody may write to it. Returns its number."""
@@ -465,6 +483,19 @@ def _has_miscounted(counting: Path) -> bool:
 
 def _is_read_only(path: Path) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _require_adoptable(name: str, subvolume: int) -> None:
+    """Raise Refused for what cannot be the data of a share."""
+    if name.startswith(NO_SHARES) or name.endswith(SUCCESSOR):
+        raise Refused(f"{name} is something of the back end's own in the pool", is_public=True)
+    if subvolumes.origin_of(subvolume).is_read_only:
+        raise Refused(f"{name} is a snapshot, or read-only, in the pool", is_public=True)
+    if subvolumes.has_inner(subvolume):
+        raise Refused(
+            f"{name} has subvolumes in it, which would not count against the size of the share",
+            is_public=True,
+        )
 
 
 def _set_limit(pool: Contents, subvolume: int, size_gib: int) -> None:

@@ -60,6 +60,14 @@ class Pool(Protocol):
         """Make sure of an empty share that everybody may write to, and of its size. Raises
         NoSpace."""
 
+    def adopt(self, share_id: str, name: str) -> int:
+        """Make sure that what an administrator has put beside the shares as `name`, or left there
+        as `share_id`, is the data of a share of that id, and of its size, which is returned: what
+        it was limited to, or else what it holds, in whole GiB.
+
+        Raises NotThere; Refused for what is no data of a share; NoSpace.
+        """
+
     def snapshot(self, snapshot_id: str, share_id: str) -> None:
         """Make sure of a read-only copy of what a share holds now. Raises NoSpace, and leaves none,
         when it would cost a share its room."""

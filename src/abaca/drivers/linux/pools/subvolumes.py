@@ -160,6 +160,13 @@ def subvolumes(folder: int) -> list[Subvolume]:
     return [Subvolume(number, name, number in read_only) for number, name in names.items()]
 
 
+def has_inner(folder: int) -> bool:
+    """Whether there are subvolumes anywhere in the one that a folder is in."""
+    parent = number_of(folder)
+    items = _search(folder, _ROOT_TREE, (_ROOT_ITEM, _ROOT_REF))
+    return any(item.kind == _ROOT_REF and item.objectid == parent for item in items)
+
+
 def _named(start: bytes, name: str) -> bytearray:
     encoded = os.fsencode(name)
     if not encoded or b"/" in encoded or b"\0" in encoded or len(encoded) > 255:
