@@ -190,7 +190,7 @@ def test_a_managed_share_gets_one_since_2_92(api: Api, engine: Engine) -> None:
     for number, version in enumerate(("2.91", "2.92")):
         named = {"export_path": f"10.0.0.1:/shares/{number}", "mount_point_name": "data"}
         api("POST", "/shares/manage", {"share": managed | named}, version=version)
-    assert stored(engine) == [None, "admin_data"]
+    assert stored(engine) == [None, "control_data"]
     odd = {"export_path": "10.0.0.1:/shares/9", "mount_point_name": "a/b"}
     api.fault("POST", "/shares/manage", {"share": managed | odd}, 400, version="2.92")
     twice = {"export_path": "10.0.0.1:/shares/9", "mount_point_name": "data"}

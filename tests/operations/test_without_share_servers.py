@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,9 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.session import utcnow
+from abaca.db.tables import share_export_locations
+from abaca.db.tables import share_snapshot_export_locations as of_snapshots
 from abaca.db.tables import shares as shares_table
 from abaca.domain.network_changes import connected_clients
 from abaca.domain.services import services
+from abaca.domain.shares import share_export_locations as shown_locations
 from abaca.domain.shares import (
     share_management,
     share_metadata,
@@ -43,7 +47,7 @@ from tests.operations.scene import (
     world,
 )
 from tests.operations.test_resume import resume
-from tests.stack import ADMIN, MEMBER, Stack, wait_for
+from tests.stack import ADMIN, MEMBER, Stack, make_conf, wait_for
 
 SUPPORTS = dict.fromkeys(
     (
@@ -54,6 +58,8 @@ SUPPORTS = dict.fromkeys(
     ),
     "True",
 )
+SECOND = share_export_locations.c.path.startswith("192.0.2.2:")
+MOVED = ["192.0.2.2", "[2001:db8::1]"]
 WITHOUT_SERVERS = {"driver_handles_share_servers": "false"}
 HOST = "host1@alpha"
 HOUR = 3600
@@ -268,6 +274,40 @@ def test_an_administrator_has_everything_ensured(stack: Stack) -> None:
     stack.do(services.ensure_shares, HOST)
     stack.wait(lambda conn: not services.find(conn, {"host": HOST})[0]["ensuring"])
     assert world(stack) == before
+
+
+def locations(stack: Stack, share_id: str) -> list[tuple[str, str, bool]]:
+    """Id, address and preference of each of a share's export locations."""
+    rows = stack.ask(shown_locations.find, ADMIN, share_id)
+    return [(row["id"], row["path"].rpartition(":/")[0], row["preferred"]) for row in rows]
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["at a start", "when asked"])
+def test_other_addresses_of_the_back_end_are_stored(install: Install, asked: bool) -> None:
+    """Those that stay keep their ids."""
+    addresses = {"export_addresses": "192.0.2.1, 192.0.2.2"}
+    stack = install({"alpha": WITHOUT_SERVERS | addresses})
+    stack.share_type("plain", driver_handles_share_servers="False", **SUPPORTS)
+    with stack.working():
+        share = with_snapshot(stack)
+        before = locations(stack, share)
+        assert [address for _, address, _ in before] == ["192.0.2.1", "192.0.2.2"]
+        if asked:
+            stack.do(lambda conn: conn.execute(sa.delete(share_export_locations).where(SECOND)))
+            stack.do(services.ensure_shares, HOST)
+            stack.wait(lambda conn: not services.find(conn, {"host": HOST})[0]["ensuring"])
+            assert [each[1:] for each in locations(stack, share)] == [each[1:] for each in before]
+            return
+    options = {"alpha": WITHOUT_SERVERS | {"export_addresses": "192.0.2.2, 2001:db8::1"}}
+    url = stack.conf.database.connection
+    moved = Stack(make_conf(Path(stack.conf.state_dir), url, options))
+    with closing(moved), moved.working():
+        wait_for(lambda: [each[1] for each in locations(moved, share)] == MOVED)
+        kept, new = locations(moved, share)
+        assert kept == (before[1][0], "192.0.2.2", True)
+        assert new[1:] == ("[2001:db8::1]", True)
+        snapshot = moved.ask(lambda conn: conn.scalars(sa.select(of_snapshots.c.path)).all())
+        assert [path.rpartition(":/")[0] for path in snapshot] == MOVED
 
 
 def test_a_worker_that_starts_ensures_everything(install: Install) -> None:

@@ -397,15 +397,19 @@ class ShareDriver(ABC):
 
     # --- shares -----------------------------------------------------------------------------------
 
-    def ensure_shares(  # noqa: B027  most storage looks after itself
+    def ensure_shares(
         self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
-    ) -> None:
-        """As `ensure_server`, for everything on a back end without share servers.
+    ) -> ServerUpdate | None:
+        """As `ensure_server`, for everything on a back end without share servers. Returns the full
+        lists of export locations of shares and mountable snapshots that are reached elsewhere than
+        is described; None if there are none.
 
         Called when the worker starts, at an administrator's request, and when `unserved` still
         names `own_server_id` after a restart; never beside another call about its shares, but one
-        that was given up and has not come back yet. By default nothing is done.
+        that was given up and has not come back yet. By default nothing is done: most storage looks
+        after itself.
         """
+        return None
 
     @abstractmethod
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:

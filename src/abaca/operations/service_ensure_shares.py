@@ -8,8 +8,10 @@ import logging
 from abaca.domain.driver_views import driver_values, snapshot_values
 from abaca.domain.services import services
 from abaca.domain.share_servers import share_servers
+from abaca.domain.snapshots import share_snapshot_instances
 from abaca.errors import NoSpace, Refused
 from abaca.operations import driver_calls, serving
+from abaca.values import ServerUpdate
 from abaca.workflow.steps import effect, later, tx, workflow
 
 _LOG = logging.getLogger(__name__)
@@ -35,7 +37,9 @@ def service_ensure_shares(service_host: str) -> None:
             shares = later(driver_values.shares_of_back_end, service_host)
             snapshots = later(snapshot_values.of_back_end, service_host)
             try:
-                effect(driver.ensure_shares, shares, snapshots)
+                moved: ServerUpdate | None = effect(driver.ensure_shares, shares, snapshots)
+                if moved is not None:
+                    tx(share_snapshot_instances.moved, moved)
             except (Refused, NoSpace) as error:
                 _LOG.error("back end %s could not be ensured: %s", service_host, error.message)
     tx(services.ensured, service_host)

@@ -12,16 +12,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy.engine import Engine
 
-from abaca.db.session import read
+from abaca.db.session import begin, read
 from abaca.domain.driver_views import driver_values, snapshot_values
 from abaca.domain.share_servers import share_servers
+from abaca.domain.snapshots import share_snapshot_instances
 from abaca.errors import BackendError, NoSpace, Refused
 from abaca.operations import driver_calls, serving
 from abaca.workflow import deadlines
 from abaca.workflow.runtime import Runtime
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,17 +96,22 @@ def ensure_back_end(
             snapshots = snapshot_values.of_back_end(conn, host)
         if is_wanted():
             ensure_them = partial(serving.current().driver(host).ensure_shares, shares, snapshots)
-            _call(ensure_them, f"back end {host}", runtime, room)
+            moved = _call(ensure_them, f"back end {host}", runtime, room)
+            if moved is not None:
+                with begin(engine) as conn:
+                    share_snapshot_instances.moved(conn, moved)
 
 
 def _call(
-    function: Callable[[], None],
+    function: Callable[[], T | None],
     what: str,
     runtime: Runtime,
     room: AbstractContextManager[object] | None,
-) -> None:
+) -> T | None:
+    """What the function returns; None if the driver refuses."""
     try:
         with room or nullcontext():
-            deadlines.call(function, f"ensure {what}", runtime)
+            return deadlines.call(function, f"ensure {what}", runtime)
     except (Refused, NoSpace) as error:
         _LOG.error("%s could not be ensured: %s", what, error.message)
+        return None

@@ -35,7 +35,7 @@ from abaca.domain.rows import states
 from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
-from abaca.domain.shares import access_rule_states, export_locations
+from abaca.domain.shares import access_rule_states
 from abaca.domain.snapshots import share_snapshot_instances
 from abaca.values import (
     NetworkAllocation,
@@ -365,11 +365,7 @@ def _store_update(conn: Connection, share_server_id: str, update: ServerUpdate) 
             share_server_id,
             {**servers.details_of(conn, share_server_id), **update.backend_details},
         )
-    for instance_id, share in update.share_updates.items():
-        if share.export_locations is not None:
-            export_locations.replace(conn, instance_id, share.export_locations)
-    for instance_id, snapshot in update.snapshot_updates.items():
-        share_snapshot_instances.changed(conn, instance_id, snapshot)
+    share_snapshot_instances.moved(conn, update)
 
 
 def restore(conn: Connection, share_network_id: str, share_server_id: str) -> None:

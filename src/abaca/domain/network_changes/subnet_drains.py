@@ -29,7 +29,6 @@ from abaca.domain.rows.states import Permit
 from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
-from abaca.domain.shares import export_locations
 from abaca.domain.snapshots import share_snapshot_instances
 from abaca.errors import Conflict, Missing
 from abaca.values import Caller, ServerUpdate, Share, Value
@@ -185,11 +184,7 @@ def told(conn: Connection, share_server_id: str, subnet_id: str, update: ServerU
         .where(servers.mapping_of(share_server_id, subnet_id))
         .values(refuses_new_clients=drains)
     )
-    for instance_id, share in update.share_updates.items():
-        if share.export_locations is not None:
-            export_locations.replace(conn, instance_id, share.export_locations)
-    for instance_id, snapshot in update.snapshot_updates.items():
-        share_snapshot_instances.changed(conn, instance_id, snapshot)
+    share_snapshot_instances.moved(conn, update)
 
 
 def fail(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:

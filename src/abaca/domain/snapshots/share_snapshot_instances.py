@@ -20,7 +20,7 @@ from abaca.domain.rows.listings import Listing, equal
 from abaca.domain.shares import export_locations, share_instances
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Missing
-from abaca.values import SnapshotUpdate
+from abaca.values import ServerUpdate, SnapshotUpdate
 
 _LOG = logging.getLogger(__name__)
 
@@ -93,6 +93,15 @@ def changed(conn: Connection, instance_id: str, update: SnapshotUpdate) -> None:
         )
     if update.export_locations is not None:
         export_locations.replace_of_snapshot(conn, instance_id, update.export_locations)
+
+
+def moved(conn: Connection, update: ServerUpdate) -> None:
+    """Store where a driver says that shares and snapshots are reached now."""
+    for instance_id, share in update.share_updates.items():
+        if share.export_locations is not None:
+            export_locations.replace(conn, instance_id, share.export_locations)
+    for instance_id, snapshot in update.snapshot_updates.items():
+        changed(conn, instance_id, snapshot)
 
 
 def reverted(conn: Connection, share_instance_id: str, instance_id: str, size: int) -> None:

@@ -33,6 +33,14 @@ def is_mounted(snapshot: Snapshot) -> bool:
     return snapshot.is_mountable and snapshot.is_complete
 
 
+def has_moved(
+    what: Share | Snapshot, stored: StoredShare | StoredSnapshot, locations: Locations
+) -> bool:
+    """Whether it is reached elsewhere than is described."""
+    known = what.export_locations
+    return {each.path for each in locations(stored, [], known)} != {each.path for each in known}
+
+
 def moved(
     server: Server,
     locations: Locations,

@@ -4,6 +4,7 @@ What is shown of them is `OPTIONS`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +40,10 @@ _METHODS = [
 ]
 
 
+SERVERLESS = "192.0.2.1"
+"""Where a back end without share servers would be reached: an address for documentation."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`pools`: total GiB by name. `delays`: seconds by method, `*` for the others."""
 
@@ -49,6 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_over_subscription_ratio: float
     network_allocations_number: int
     admin_only_export_locations: bool
+    export_addresses: list[str]
     state_file: Path | None
     fault_plan: Path | None
     delays: dict[str, float]
@@ -106,6 +112,11 @@ OPTIONS: Mapping[str, Option] = {
         "true or false.",
         "false",
     ),
+    "export_addresses": Option(
+        "Addresses under which the shares of a back end without share servers would be reached, "
+        "separated by commas. Shares follow when the worker starts.",
+        SERVERLESS,
+    ),
     "state_file": Option(
         "File that keeps what the back end holds. By default one of its own below worker in the "
         "state directory of the service."
@@ -162,6 +173,7 @@ def parse(options: Mapping[str, str]) -> Options:
         max_over_subscription_ratio=get("max_over_subscription_ratio", float, 1.0),
         network_allocations_number=get("network_allocations_number", _count, 1),
         admin_only_export_locations=get("admin_only_export_locations", _boolean, False),
+        export_addresses=get("export_addresses", _addresses, [SERVERLESS]),
         state_file=get("state_file", Path, None),
         fault_plan=get("fault_plan", Path, None),
         delays={
@@ -181,6 +193,10 @@ def _pools(text: str) -> dict[str, float]:
     if any(not name for name, _, _ in pairs):
         raise ValueError(text)
     return {name: float(total) for name, _, total in pairs}
+
+
+def _addresses(text: str) -> list[str]:
+    return [str(ip_address(address.strip())) for address in text.split(",")]
 
 
 def _count(text: str) -> int:

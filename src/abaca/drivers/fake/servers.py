@@ -11,7 +11,7 @@ import msgspec
 
 from abaca.drivers.fake.back_end import FakeBackEnd, server_there, share_there, snapshot_there
 from abaca.drivers.fake.faults import Denied
-from abaca.drivers.fake.moves import is_mounted, moved
+from abaca.drivers.fake.moves import has_moved, is_mounted, moved
 from abaca.drivers.fake.security_services import security_services
 from abaca.drivers.fake.subjects import network_ids, server_id, update_ids
 from abaca.drivers.fake.world import Server, World, stored_share, stored_snapshot
@@ -83,10 +83,22 @@ class FakeServers(FakeBackEnd):
     def own_server_id(self) -> str | None:
         return None if self.capabilities.driver_handles_share_servers else _OWN
 
-    def ensure_shares(self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
+    def ensure_shares(
+        self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
+    ) -> ServerUpdate | None:
         with self._call("ensure_shares"), self._store.change() as world:
             world.servers[_OWN] = Server(_OWN, [])
+            world.own_addresses = list(self.options.export_addresses)
             self._ensure(world, shares, snapshots, None)
+            locations = partial(self._export_locations, world)
+            there = [(each, world.shares[each.id]) for each in shares if each.is_complete]
+            mounted = [(each, world.snapshots[each.id]) for each in snapshots if is_mounted(each)]
+            return moved(
+                world.servers[_OWN],
+                locations,
+                [(each, stored) for each, stored in there if has_moved(each, stored, locations)],
+                [(each, stored) for each, stored in mounted if has_moved(each, stored, locations)],
+            )
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
         with self._call("unserved"), self._store.read() as world:

@@ -12,6 +12,7 @@ from threading import RLock
 import msgspec
 
 from abaca.drivers.fake.files import locked, replace
+from abaca.drivers.fake.options import SERVERLESS
 from abaca.drivers.interface import path_name
 from abaca.values import (
     AccessRule,
@@ -23,9 +24,6 @@ from abaca.values import (
     Share,
     Snapshot,
 )
-
-SERVERLESS = "192.0.2.1"
-"""Where a back end without share servers would be reached: an address for documentation."""
 
 
 class Server(msgspec.Struct):
@@ -103,8 +101,8 @@ def fetched_as(share_id: str, backup_id: str) -> str:
 class World(msgspec.Struct):
     """Everything a fake back end holds, by id. `fixed`: bytes that backups are being made of, by
     backup. `fetched`: bytes that are there of what is being restored, by share instance and backup
-    (`fetched_as`). `neighbours`: addresses, or prefixes of addresses, that other machines on its
-    networks use."""
+    (`fetched_as`). `own_addresses`: of a back end without share servers. `neighbours`: addresses,
+    or prefixes of addresses, that other machines on its networks use."""
 
     servers: dict[str, Server] = {}
     shares: dict[str, StoredShare] = {}
@@ -113,6 +111,7 @@ class World(msgspec.Struct):
     fixed: dict[str, int] = {}
     fetched: dict[str, int] = {}
     neighbours: list[str] = []
+    own_addresses: list[str] = [SERVERLESS]
 
     def is_neighbour(self, address: str) -> bool:
         """Whether another machine uses the address."""
@@ -162,7 +161,7 @@ class World(msgspec.Struct):
         """Those of its server where it is exported, none of a server that is not there; the back
         end's own for what is on no server."""
         if stored.server_id is None:
-            return [SERVERLESS]
+            return self.own_addresses
         server = self.servers.get(stored.server_id)
         return server.addresses(stored.export_choice) if server else []
 

@@ -104,9 +104,15 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
         self._refuse_servers()
         self._ensure(server, shares, snapshots)
 
-    def ensure_shares(self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
-        if self.own is not None:
-            self._ensure(self.own, shares, snapshots)
+    def ensure_shares(
+        self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
+    ) -> ServerUpdate | None:
+        """`export_addresses` may be others than when a share was made."""
+        if self.own is None:
+            return None
+        self._ensure(self.own, shares, snapshots)
+        there = [share for share in shares if share.is_complete]
+        return self._moved(self.own.id, self.own.network_info, there, snapshots)
 
     def _ensure(
         self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]
