@@ -111,7 +111,7 @@ class World(msgspec.Struct):
     fixed: dict[str, int] = {}
     fetched: dict[str, int] = {}
     neighbours: list[str] = []
-    own_addresses: list[str] = [SERVERLESS]
+    own_addresses: list[str] = msgspec.field(default_factory=lambda: [SERVERLESS])
 
     def is_neighbour(self, address: str) -> bool:
         """Whether another machine uses the address."""
