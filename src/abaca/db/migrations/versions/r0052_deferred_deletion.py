@@ -12,7 +12,7 @@ from alembic import context, op
 from abaca.errors import Conflict
 
 revision = "0052"
-down_revision = "0035"
+down_revision = "0040"
 
 _TABLES = ("shares", "share_snapshots")
 _COLUMN = "deletion_deferred_at"
