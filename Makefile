@@ -52,8 +52,8 @@ check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: unde
 	@$(BIN)/pytest $(TOGETHER) --databases=sqlite tests/tidy tests/unit tests/api
 
 .PHONY: tempest
-tempest: system venv venv-openstack ## run manila-tempest-plugin with a real Keystone: the network families (ALL=1: everything; DATABASE=postgresql; MODULES="…"; DETAILS=FILE)
-	@$(BIN)/python -m tests.tempest $(if $(ALL),--all) $(if $(filter postgresql,$(DATABASE)),--postgresql) $(if $(DETAILS),--details $(DETAILS)) $(MODULES)
+tempest: system venv venv-openstack ## run manila-tempest-plugin with a real Keystone: a sample (ALL=1: everything, with share servers and without; ONLY=networks|plain|roles; DATABASE=postgresql; MODULES="…"; DETAILS=FILE)
+	@$(BIN)/python -m tests.tempest $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY)) $(if $(filter postgresql,$(DATABASE)),--postgresql) $(if $(DETAILS),--details $(DETAILS)) $(MODULES)
 
 .PHONY: walk
 walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error; on Linux too (tests run a sample)

@@ -20,11 +20,11 @@ from tests.service import FAKE_BACKEND, Installation, installation, wait_until
 BACK_ENDS = """
 [DEFAULT]
 enabled_share_backends = fake, plain
-[fake]
-share_driver = fake
 [plain]
 share_driver = fake
 driver_handles_share_servers = false
+[fake]
+share_driver = fake
 """
 
 
@@ -51,10 +51,10 @@ class Cloud(NamedTuple):
 @pytest.fixture(scope="session")
 def service_with_keystone(keystone: Keystone) -> Iterator[Installation]:
     """Another one, behind Keystone, for clients that show tokens; its default share type is
-    `default`, its pool has 100 GiB."""
+    `default`, its first pool has 100 GiB."""
     own_user = keystone.service_user(f"abaca-{uuid4().hex[:8]}")
     settings = f"[api]\nauth_strategy = keystone\n{section(own_user)}{SETTINGS}"
-    with installation(config_text=f"{FAKE_BACKEND}pools = fake:100\n{settings}") as made:
+    with installation(config_text=f"{BACK_ENDS}pools = fake:100\n{settings}") as made:
         made.start()
         yield made
 

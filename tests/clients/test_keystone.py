@@ -183,3 +183,31 @@ def test_a_share_on_two_subnets_of_neutron_and_a_third_added(
     alice.run("share", "network", "delete", "blue")
     wait_until(lambda: neutron_lab.ports(network_id) == [], "the ports to go", 60)
     alice.run("network", "delete", "blue")
+
+
+def test_commands_that_look_a_project_up(alice: Client, admin: Client) -> None:
+    """By its name, in Keystone: quotas of a project, and who may use a type of share groups."""
+    project = alice.ask("token", "issue")["project_id"]
+    name = admin.ask("project", "show", project)["name"]
+    shown = ("share", "quota", "show", name)
+    before = admin.ask(*shown)["shares"]
+    admin.run("share", "quota", "set", name, "--shares", "7")
+    assert (admin.ask(*shown)["shares"], admin.ask(*shown, "--defaults")["shares"]) == (7, before)
+    limits = {
+        row["Name"]: row["Value"] for row in alice.ask("share", "limits", "show", "--absolute")
+    }
+    assert limits["maxTotalShares"] == 7
+    admin.run("share", "quota", "delete", name)
+    assert admin.ask(*shown)["shares"] == before
+    admin.run("share", "type", "create", "grouped", "true")
+    kind = ("share", "group", "type")
+    admin.run(*kind, "create", "closed", "grouped", "--public", "false")
+    access = (*kind, "access")
+    assert "closed" not in [row["Name"] for row in alice.ask(*kind, "list")]
+    admin.run(*access, "create", "closed", name)
+    assert admin.ask(*access, "list", "closed") == [{"Project ID": project}]
+    assert "closed" in [row["Name"] for row in alice.ask(*kind, "list")]
+    admin.run(*access, "delete", "closed", name)
+    assert admin.ask(*access, "list", "closed") == []
+    admin.run(*kind, "delete", "closed")
+    admin.run("share", "type", "delete", "grouped")

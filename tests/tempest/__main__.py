@@ -1,8 +1,9 @@
-"""`python -m tests.tempest [--all] [--postgresql] [--details FILE] [MODULE …]`: start everything,
-run tempest, say how it ended.
+"""`python -m tests.tempest [--all] [--only RUN] [--postgresql] [--details FILE] [MODULE …]`: start
+everything, run tempest, say how it ended.
 
-Without modules: the families about networks, and our own plug-in. A module is named as in
-`families.py`, or in full.
+Without modules: the families about networks and our own plug-in, with share servers; some tests
+without; some of roles. A module is named as in `families.py`, or in full, and is run in every cloud
+in which it can begin.
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ from pathlib import Path
 from tests.openstack import process
 from tests.tempest import families
 from tests.tempest.known import reason, unexpected
-from tests.tempest.scene import scene
-from tests.tempest.suite import Outcome, summary
+from tests.tempest.scene import Ended, played
+from tests.tempest.suite import merged, summary
 
-SECONDS = 540
-ALL_SECONDS = 3600
+SECONDS = 1200
+ALL_SECONDS = 3 * 3600
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tempest", description=__doc__)
     parser.add_argument(
         "--all", action="store_true", help="every module about a feature that Abaca has"
+    )
+    parser.add_argument(
+        "--only",
+        choices=[run.name for run in families.RUNS],
+        help="with share servers (networks), without (plain), or the tests of roles (roles)",
     )
     parser.add_argument(
         "--postgresql",
@@ -43,50 +49,42 @@ def main() -> int:
         parser.error(lack)
     # as an exception: all that runs is ended first
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    chosen, of_roles = families.default(), []
-    if arguments.all:
-        chosen, of_roles = chosen + families.others(), families.roles()
+    wanted = families.everything() if arguments.all else families.default()
     if arguments.modules:
-        chosen = [
-            families.pattern(name) for name in arguments.modules if not families.is_of_roles(name)
-        ]
-        of_roles = [
-            families.pattern(name) for name in arguments.modules if families.is_of_roles(name)
-        ]
-    seconds = ALL_SECONDS if arguments.all else SECONDS
-    with scene(on_postgresql=arguments.postgresql) as play:
-        runs = [
-            (suite, patterns)
-            for suite, patterns in ((play.suite, chosen), (play.roles, of_roles))
-            if patterns
-        ]
-        outcomes = [
-            outcome
-            for suite, patterns in runs
-            for outcome in suite.run(
-                patterns, workers=arguments.workers, seconds=seconds, but=families.excluded()
-            )
-        ]
-        said = "".join(suite.log() for suite, _ in runs)
+        wanted = families.chosen(arguments.modules)
+    wanted = [selection for selection in wanted if arguments.only in (None, selection.run.name)]
+    ended = list(
+        played(
+            wanted,
+            workers=arguments.workers,
+            seconds=ALL_SECONDS if arguments.all else SECONDS,
+            on_postgresql=arguments.postgresql,
+        )
+    )
     if arguments.details:
         arguments.details.write_text(
             "\n\n".join(
-                f"{outcome.status} {outcome.seconds:.1f} {outcome.id}\n{outcome.detail}"
-                for outcome in outcomes
+                f"{run.name}: {outcome.status} {outcome.seconds:.1f} {outcome.id}\n{outcome.detail}"
+                for run in ended
+                for outcome in run.outcomes
             )
         )
-    return tell(outcomes, said)
+    return tell(ended)
 
 
-def tell(outcomes: list[Outcome], said: str) -> int:
+def tell(ended: list[Ended]) -> int:
     """Print the result; the exit status."""
-    print(summary(outcomes, reason))
-    surprises = unexpected(outcomes)
+    for run in ended:
+        print(f"{run.name}: {summary(run.outcomes, reason)}")
+    if len(ended) > 1:
+        print(f"together: {summary(merged(run.outcomes for run in ended), reason)}")
+    surprises = unexpected(outcome for run in ended for outcome in run.outcomes)
     for outcome in surprises:
         print(f"\n{outcome.id}\n{outcome.detail}")
-    if not outcomes:
-        print(said)
-    return 1 if surprises or not outcomes else 0
+    idle = [run for run in ended if not run.outcomes]
+    for run in idle:
+        print(f"{run.name} has run nothing: {run.said}")
+    return 1 if surprises or idle or not ended else 0
 
 
 if __name__ == "__main__":

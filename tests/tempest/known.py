@@ -44,6 +44,7 @@ GROUP_FROM_SNAPSHOT = Known(
 )
 
 _API = "manila_tempest_tests.tests.api"
+_RBAC = "manila_tempest_tests.tests.rbac"
 _NETWORKS = f"{_API}.test_share_networks.ShareNetworksTest"
 _ADMINS_NETWORKS = f"{_API}.admin.test_share_networks.ShareNetworkAdminTest"
 _LOCATIONS = f"{_API}.admin.test_export_locations_negative.ExportLocationsNegativeTest"
@@ -52,6 +53,12 @@ _MAPPING = f"{_API}.test_security_services_mapping_negative.SecServicesMappingNe
 _QUOTAS = f"{_API}.admin.test_quotas_negative.SharesAdminQuotasNegativeTest"
 
 EXPECTED: dict[str, Known] = {
+    **{
+        f"{_RBAC}.test_export_locations.{role}Tests{protocol}.test_{verb}": HIDDEN
+        for role in ("TestProjectMember", "TestProjectReader")
+        for protocol in ("NFS", "CIFS")
+        for verb in ("list_export_locations", "show_export_location")
+    },
     f"{_NETWORKS}.test_get_share_network": MASS_ASSIGNMENT,
     f"{_NETWORKS}.test_list_share_networks_all_filter_opts": MASS_ASSIGNMENT,
     f"{_ADMINS_NETWORKS}.test_get_share_network": MASS_ASSIGNMENT,

@@ -4,16 +4,15 @@ offers."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from abaca.api import microversions
 
-# Five back ends. Shares go to the first one, which has the most room, unless their type asks for
-# another one's capabilities; those without a share network to the last one. A backup takes a while,
-# as a test asks for another one meanwhile.
-ABACA = """
+COMMON = """
 [DEFAULT]
-enabled_share_backends = full, zone2, fixed, single, plain
+enabled_share_backends = {back_ends}
 default_share_type = default
+default_share_group_type = default
 unused_share_server_cleanup_interval = 600
 
 [api]
@@ -27,39 +26,67 @@ snapshots = 500
 
 [worker]
 report_interval = 1
+"""
 
-[full]
-share_driver = fake
+
+class Cloud(NamedTuple):
+    """A cloud that tempest is let loose on: its name, whether its shares are on share servers, and
+    the sections of its back ends, the first two of which are in two zones. Shares go to the first
+    one, which has the most room, unless their type asks for another one's capabilities. A backup
+    takes a while, as a test asks for another one meanwhile."""
+
+    name: str
+    has_share_servers: bool
+    back_ends: dict[str, str]
+
+
+NETWORKS = Cloud(
+    "networks",
+    True,
+    {
+        "full": """
 pools = full:100000, second:50000
 storage_protocols = NFS, CIFS
 fault_plan = {fault_plan}
 delay_begin_backup_ms = 3000
-
-[zone2]
-share_driver = fake
+""",
+        "zone2": """
 availability_zone = zone2
 pools = zone2:40000
 storage_protocols = NFS, CIFS
-
-[fixed]
-share_driver = fake
+""",
+        "fixed": """
 pools = fixed:1000
 network_allocation_update_support = false
 security_service_update_support = false
-
-[single]
-share_driver = fake
+""",
+        "single": """
 pools = single:1000
 share_server_multiple_subnet_support = false
 network_allocation_update_support = false
 security_service_update_support = false
-
-[plain]
-share_driver = fake
+""",
+    },
+)
+PLAIN = Cloud(
+    "plain",
+    False,
+    {
+        "plain": """
 driver_handles_share_servers = false
-pools = plain:1000
+pools = plain:100000, second:50000
 storage_protocols = NFS, CIFS
-"""
+delay_begin_backup_ms = 3000
+""",
+        "plain2": """
+driver_handles_share_servers = false
+availability_zone = zone2
+pools = plain2:40000
+storage_protocols = NFS, CIFS
+""",
+    },
+)
+CLOUDS = {cloud.name: cloud for cloud in (NETWORKS, PLAIN)}
 
 TEMPEST = """
 [DEFAULT]
@@ -72,7 +99,7 @@ lock_path = {folder}/lock
 [auth]
 use_dynamic_credentials = true
 create_isolated_networks = false
-tempest_roles = {roles}
+tempest_roles = {role}
 admin_username = admin
 admin_password = {admin_password}
 admin_project_name = admin
@@ -115,10 +142,11 @@ enable_cert_rules_for_protocols =
 enable_cephx_rules_for_protocols =
 enable_ro_access_level_for_protocols = nfs, cifs
 multi_backend = true
-backend_names = full, zone2
+backend_names = {back_end_names}
 run_share_server_multiple_subnet_tests = true
 run_network_allocation_update_tests = true
 run_revert_to_snapshot_tests = true
+run_create_share_from_snapshot_in_another_pool_or_az_tests = true
 run_share_group_tests = true
 run_replication_tests = false
 run_multiple_share_replicas_tests = false
@@ -136,22 +164,33 @@ fault_plan = {fault_plan}
 """
 
 
-def abaca(fault_plan: Path) -> str:
+def abaca(cloud: Cloud, fault_plan: Path) -> str:
     """Abaca's configuration file, but for where Keystone is."""
-    return ABACA.format(fault_plan=fault_plan)
+    sections = "".join(
+        f"[{name}]\nshare_driver = fake{options.format(fault_plan=fault_plan)}"
+        for name, options in cloud.back_ends.items()
+    )
+    return COMMON.format(back_ends=", ".join(cloud.back_ends)) + sections
 
 
 def tempest(
-    folder: Path, identity_url: str, admin_password: str, fault_plan: Path, *, multitenancy: bool
+    cloud: Cloud,
+    folder: Path,
+    identity_url: str,
+    admin_password: str,
+    fault_plan: Path,
+    *,
+    role: str,
 ) -> str:
-    """tempest.conf for a run that keeps its own things below `folder`. The tests of roles can only
-    be begun without multitenancy."""
+    """tempest.conf for a run that keeps its own things below `folder`. `role`: what each user has
+    beside the roles that a test asks for."""
     return TEMPEST.format(
         folder=folder,
         identity_url=identity_url,
         admin_password=admin_password,
         fault_plan=fault_plan,
-        multitenancy=multitenancy,
-        roles="member" if multitenancy else "",
+        multitenancy=cloud.has_share_servers,
+        back_end_names=", ".join(list(cloud.back_ends)[:2]),
+        role=role,
         max_version=microversions.text(microversions.MAX_VERSION),
     )

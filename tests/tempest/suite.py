@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -39,20 +40,22 @@ class Outcome:
         return self.id.partition("[")[0]
 
     @property
-    def lost_class(self) -> str | None:
-        """The class whose tests were not run, for it could not begin."""
+    def whole_class(self) -> str | None:
+        """The class whose tests were not run, for it could not begin, or was skipped."""
         found = re.fullmatch(r"setUpClass \((.+)\)", self.id)
-        return found[1] if found and self.status != "skip" else None
+        return found[1] if found else None
 
 
 def spread(outcomes: Iterable[Outcome], listed: Iterable[str]) -> list[Outcome]:
-    """With a failure for each test of a class that could not begin, in place of one for the class.
-    `listed`: the ids of all tests."""
+    """With an outcome for each test of a class that could not begin or was skipped, in place of one
+    for the class. `listed`: the ids of all tests."""
     listed = list(listed)
     told: list[Outcome] = []
     for outcome in outcomes:
         tests = [
-            id_ for id_ in listed if outcome.lost_class and id_.startswith(f"{outcome.lost_class}.")
+            id_
+            for id_ in listed
+            if outcome.whole_class and id_.startswith(f"{outcome.whole_class}.")
         ]
         told += [replace(outcome, id=id_, seconds=0.0) for id_ in tests] or [outcome]
     return told
@@ -82,7 +85,7 @@ class Suite:
     ) -> list[Outcome]:
         """Run what matches `patterns` and not `but`, for so many seconds at most; a test that was
         cut off is `inprogress`, those behind it are missing. Of a class that could not begin, each
-        test has failed."""
+        test has failed; of one that was skipped, each was."""
         selected = self._selected(patterns, but)
         command = [*selected, "--subunit", "--concurrency", str(workers)]
         with (
@@ -105,7 +108,7 @@ class Suite:
             finally:
                 _end(process)
         outcomes = self._outcomes()
-        if any(outcome.lost_class for outcome in outcomes):
+        if any(outcome.whole_class for outcome in outcomes):
             return spread(outcomes, self._listed(selected))
         return outcomes
 
@@ -155,6 +158,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, number)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
+
+
+def merged(runs: Iterable[Iterable[Outcome]]) -> list[Outcome]:
+    """Each test once, of several runs: the first outcome of those that say most. A failure says
+    more than success, and that more than a skip."""
+    told: dict[str, Outcome] = {}
+    weight = {"skip": 0, "success": 1}
+    for outcome in chain.from_iterable(runs):
+        before = told.setdefault(outcome.name, outcome)
+        if weight.get(outcome.status, 2) > weight.get(before.status, 2):
+            told[outcome.name] = outcome
+    return list(told.values())
 
 
 def summary(outcomes: Iterable[Outcome], why: Callable[[str], str | None]) -> str:

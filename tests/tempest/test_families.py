@@ -10,7 +10,7 @@ import pytest
 
 from tests.tempest import families
 from tests.tempest.known import EXPECTED
-from tests.tempest.suite import BINARIES, PLUGIN, Outcome, spread
+from tests.tempest.suite import BINARIES, PLUGIN, Outcome, merged, spread
 
 INSTALLED = next(iter((BINARIES.parent / "lib").glob("python3*/site-packages")), None)
 
@@ -35,14 +35,14 @@ def every() -> list[str]:
 
 
 def test_every_module_is_run_or_named_with_its_reason(every: list[str]) -> None:
-    run = families.default() + families.others() + families.roles()
-    assert [
-        module for module in every if matching(run, module) is matching(families.excluded(), module)
-    ] == []
+    named = families.excluded()
+    named += [pattern for selection in families.everything() for pattern in selection.patterns]
+    assert [module for module in every if not matching(named, module)] == []
 
 
 def test_every_entry_names_something_that_is_there(every: list[str]) -> None:
-    patterns = families.default() + families.others() + families.roles() + families.excluded()
+    patterns = [pattern for selection in families.default() for pattern in selection.patterns]
+    patterns += families.excluded()
     sources = {
         module: (PLUGIN if module.startswith(families.OURS) else INSTALLED) for module in every
     }
@@ -60,15 +60,55 @@ def test_every_entry_names_something_that_is_there(every: list[str]) -> None:
     ] == []
 
 
-def test_a_class_that_cannot_begin_counts_each_of_its_tests() -> None:
+def test_a_module_is_run_wherever_it_can_begin() -> None:
+    ours = f"{families.OURS}.tests.test_removals"
+    roles = f"{families.PACKAGE}.rbac.test_shares"
+    assert [
+        (selection.run.name, selection.patterns)
+        for selection in families.chosen(["test_rules*", ours, roles])
+    ] == [
+        ("networks", (families.pattern("test_rules*"), families.pattern(ours))),
+        ("plain", (families.pattern("test_rules*"),)),
+        ("roles", (families.pattern(roles),)),
+    ]
+
+
+def test_of_several_runs_a_test_counts_once() -> None:
+    def outcome(name: str, status: str, detail: str) -> Outcome:
+        return Outcome(f"a.B.{name}[id-1]", status, 1.0, detail)
+
+    assert [
+        (each.name, each.status, each.detail)
+        for each in merged(
+            [
+                [outcome("test_1", "skip", "x"), outcome("test_2", "success", "x")],
+                [outcome("test_1", "success", "y"), outcome("test_2", "fail", "y")],
+                [outcome("test_3", "skip", "y"), outcome("test_1", "skip", "z")],
+                [outcome("test_3", "skip", "z")],
+            ]
+        )
+    ] == [
+        ("a.B.test_1", "success", "y"),
+        ("a.B.test_2", "fail", "y"),
+        ("a.B.test_3", "skip", "y"),
+    ]
+
+
+def test_a_class_that_cannot_begin_or_is_skipped_counts_each_of_its_tests() -> None:
     lost = Outcome("setUpClass (a.B)", "fail", 3.0, "no such route")
     skipped = Outcome("setUpClass (a.C)", "skip", 0.0, "no snapshots")
     passed = Outcome("a.D.test_1[id-3]", "success", 1.0, "")
-    listed = ["a.B.test_1[id-1]", "a.B.test_2[id-2]", "a.Bb.test_1", "a.D.test_1[id-3]"]
+    listed = [
+        "a.B.test_1[id-1]",
+        "a.B.test_2[id-2]",
+        "a.Bb.test_1",
+        "a.C.test_1",
+        "a.D.test_1[id-3]",
+    ]
     assert spread([lost, skipped, passed], listed) == [
         Outcome("a.B.test_1[id-1]", "fail", 0.0, "no such route"),
         Outcome("a.B.test_2[id-2]", "fail", 0.0, "no such route"),
-        skipped,
+        Outcome("a.C.test_1", "skip", 0.0, "no snapshots"),
         passed,
     ]
     assert spread([lost], []) == [lost]
