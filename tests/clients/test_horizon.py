@@ -22,7 +22,7 @@ manilaclient = pytest.importorskip(
     "manilaclient.client", reason="python-manilaclient is missing (pip install 'abaca[client]')"
 )
 
-from manilaclient import exceptions as manilaclient_exceptions  # noqa: E402
+manilaclient_exceptions = pytest.importorskip("manilaclient.exceptions")
 
 pytestmark = [
     pytest.mark.sampled_file(3),

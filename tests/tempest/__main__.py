@@ -19,8 +19,7 @@ from tests.tempest.known import reason, unexpected
 from tests.tempest.scene import Ended, played
 from tests.tempest.suite import merged, summary
 
-SECONDS = 1200
-ALL_SECONDS = 3 * 3600
+SECONDS = 3 * 3600
 
 
 def main() -> int:
@@ -57,7 +56,7 @@ def main() -> int:
         played(
             wanted,
             workers=arguments.workers,
-            seconds=ALL_SECONDS if arguments.all else SECONDS,
+            seconds=SECONDS,
             on_postgresql=arguments.postgresql,
         )
     )
