@@ -49,7 +49,7 @@ class Outcome:
 def spread(outcomes: Iterable[Outcome], listed: Iterable[str]) -> list[Outcome]:
     """With an outcome for each test of a class that could not begin or was skipped, in place of one
     for the class. `listed`: the ids of all tests."""
-    listed = list(listed)
+    listed = sorted(listed)
     told: list[Outcome] = []
     for outcome in outcomes:
         tests = [
@@ -86,8 +86,7 @@ class Suite:
         """Run what matches `patterns` and not `but`, for so many seconds at most; a test that was
         cut off is `inprogress`, those behind it are missing. Of a class that could not begin, each
         test has failed; of one that was skipped, each was."""
-        selected = self._selected(patterns, but)
-        command = [*selected, "--subunit", "--concurrency", str(workers)]
+        command = [*self._selected(patterns, but), "--subunit", "--concurrency", str(workers)]
         with (
             open(self._folder / "subunit", "wb") as stream,
             open(self._folder / "run.log", "wb") as log,
@@ -107,10 +106,9 @@ class Suite:
                 log.write(f"not done within {seconds:g} s\n".encode())
             finally:
                 _end(process)
-        outcomes = self._outcomes()
-        if any(outcome.whole_class for outcome in outcomes):
-            return spread(outcomes, self._listed(selected))
-        return outcomes
+        told = self._outcomes()
+        listed = {outcome.id for outcome in told if outcome.status == "exists"}
+        return spread((outcome for outcome in told if outcome.status != "exists"), listed)
 
     def _selected(self, patterns: Sequence[str], but: Sequence[str]) -> list[str]:
         command = [str(BINARIES / "tempest"), "run", "--config-file", str(self._configuration)]
@@ -120,16 +118,8 @@ class Suite:
             command += [f"--{option}-list", str(path)] if expressions else []
         return command
 
-    def _listed(self, selected: Sequence[str]) -> list[str]:
-        """The ids of the tests that are selected."""
-        done = subprocess.run(
-            [*selected, "--list-tests"], cwd=self._folder, env=self._environment,
-             stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=DECODE_SECONDS, check=True,
-        )  # fmt: skip
-        return done.stdout.split()
-
     def _outcomes(self) -> list[Outcome]:
+        """Of all tests: those that are selected are `exists` first."""
         with open(self._folder / "subunit", "rb") as stream:
             program = [str(BINARIES / "python"), str(Path(__file__).with_name("outcomes.py"))]
             done = subprocess.run(
@@ -140,11 +130,7 @@ class Suite:
                 timeout=DECODE_SECONDS,
                 check=True,
             )
-        return [
-            Outcome(**outcome)
-            for outcome in json.loads(done.stdout)
-            if outcome["status"] != "exists"
-        ]
+        return [Outcome(**outcome) for outcome in json.loads(done.stdout)]
 
     def log(self) -> str:
         """What tempest said beside its results."""
