@@ -52,29 +52,29 @@ def main() -> int:
     if arguments.modules:
         wanted = families.chosen(arguments.modules)
     wanted = [selection for selection in wanted if arguments.only in (None, selection.run.name)]
-    ended = list(
-        played(
-            wanted,
-            workers=arguments.workers,
-            seconds=SECONDS,
-            on_postgresql=arguments.postgresql,
-        )
-    )
-    if arguments.details:
-        arguments.details.write_text(
-            "\n\n".join(
-                f"{run.name}: {outcome.status} {outcome.seconds:.1f} {outcome.id}\n{outcome.detail}"
-                for run in ended
-                for outcome in run.outcomes
-            )
-        )
+    ended: list[Ended] = []
+    for run in played(
+        wanted, workers=arguments.workers, seconds=SECONDS, on_postgresql=arguments.postgresql
+    ):
+        print(f"{run.name}: {summary(run.outcomes, reason)}", flush=True)
+        ended.append(run)
+        if arguments.details:
+            write_details(arguments.details, ended)
     return tell(ended)
 
 
+def write_details(path: Path, ended: list[Ended]) -> None:
+    path.write_text(
+        "\n\n".join(
+            f"{run.name}: {outcome.status} {outcome.seconds:.1f} {outcome.id}\n{outcome.detail}"
+            for run in ended
+            for outcome in run.outcomes
+        )
+    )
+
+
 def tell(ended: list[Ended]) -> int:
-    """Print the result; the exit status."""
-    for run in ended:
-        print(f"{run.name}: {summary(run.outcomes, reason)}")
+    """Print what there is to say of all runs; the exit status."""
     if len(ended) > 1:
         print(f"together: {summary(merged(run.outcomes for run in ended), reason)}")
     surprises = unexpected(outcome for run in ended for outcome in run.outcomes)
