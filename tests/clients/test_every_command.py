@@ -521,6 +521,21 @@ def test_servers_and_what_stands_on_them(shell: Shell, stage: str) -> None:
     shell.run("share", "network", "delete", "other")
 
 
+def test_scheduler_hints(shell: Shell, stage: str) -> None:
+    """Beside the share, where it is; apart from it there is no host."""
+    share = shell.ask("share", "show", "every")["id"]
+    create = ("share", "create", "NFS", "1", "--share-type", "every", "--share-network", "every")
+    for hint, status in (("same_host", "available"), ("different_host", "error")):
+        shell.ask(*create, "--name", hint, "--scheduler-hint", f"{hint}={share}")
+        until_share(shell, status, hint)
+    server = shell.ask("share", "show", "same_host")["share_server_id"]
+    assert server == shell.ask("share", "show", "every")["share_server_id"] == stage
+    (message,) = [row["ID"] for row in shell.ask("share", "message", "list")]
+    shell.run("share", "message", "delete", message)
+    shell.run("share", "delete", "same_host", "different_host")
+    wait_until(lambda: len(shell.ask("share", "list")) == 1, "the shares to go", 60)
+
+
 def test_connected_clients(shell: Shell, stage: str, shared_service: Installation) -> None:
     """Commands of Abaca's own, beside python-manilaclient's."""
     state_file = shared_service.state_dir / "worker" / "fake.json"
