@@ -39,14 +39,9 @@ OF_ROLES = (
     f"{PACKAGE}.rbac.test_share_instance_export_locations",
 )
 
-_GROUP_FROM_SNAPSHOT = "makes share groups from snapshots of groups, which Abaca does not do yet"
 # Modules and classes that are not run, with the reason; written as above, or in full. Those about
 # features that are switched off in tempest.conf are not here: tempest skips them, and says why.
 NOT_RUN: dict[str, str] = {
-    **dict.fromkeys(
-        ("test_share_group_actions.ShareGroupActionsTest", "test_share_groups_negative"),
-        _GROUP_FROM_SNAPSHOT,
-    ),
     **dict.fromkeys(
         ("test_qos_types*", "admin.test_qos_types", "admin.test_qos_types_specs*"),
         "QoS types, which Abaca does not have; tempest has no switch for them",

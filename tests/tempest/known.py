@@ -38,10 +38,6 @@ FAILED_SERVER = Known(
     "counts a share server that could not be set up as one in use; Abaca deletes it by itself",
     "stays: what never worked blocks nothing",
 )
-GROUP_FROM_SNAPSHOT = Known(
-    "makes a share group from a snapshot of one, which Abaca does not do yet",
-    "goes with groups from snapshots",
-)
 
 _API = "manila_tempest_tests.tests.api"
 _RBAC = "manila_tempest_tests.tests.rbac"
@@ -72,8 +68,6 @@ EXPECTED: dict[str, Known] = {
     f"{_ACTIONS}.test_migration_API_invalid_microversion_5_migration_cancel": MIGRATION,
     f"{_MAPPING}.test_delete_ss_from_sn_used_by_share_server": FAILED_SERVER,
     f"{_QUOTAS}.test_update_share_type_quotas_bigger_than_project_quota_2__1": NO_LIMIT,
-    f"{_API}.test_share_groups.ShareGroupsTest.test_create_share_group_from_empty_share_group_snapshot_min": GROUP_FROM_SNAPSHOT,  # noqa: E501
-    f"{_API}.admin.test_share_groups.ShareGroupsTest.test_create_sg_from_snapshot_verify_share_server_information_min": GROUP_FROM_SNAPSHOT,  # noqa: E501
 }
 
 
