@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.openstack import process
+from tests.openstack.keystone import make_template
 from tests.tempest import families
 from tests.tempest.known import reason, unexpected
 from tests.tempest.scene import Ended, played
@@ -53,13 +55,18 @@ def main() -> int:
         wanted = families.chosen(arguments.modules)
     wanted = [selection for selection in wanted if arguments.only in (None, selection.run.name)]
     ended: list[Ended] = []
-    for run in played(
-        wanted, workers=arguments.workers, seconds=SECONDS, on_postgresql=arguments.postgresql
-    ):
-        print(f"{run.name}: {summary(run.outcomes, reason)}", flush=True)
-        ended.append(run)
-        if arguments.details:
-            write_details(arguments.details, ended)
+    with tempfile.TemporaryDirectory(prefix="abaca-tempest-") as folder:
+        for run in played(
+            wanted,
+            workers=arguments.workers,
+            seconds=SECONDS,
+            keystone_template=make_template(Path(folder) / "template"),
+            on_postgresql=arguments.postgresql,
+        ):
+            print(f"{run.name}: {summary(run.outcomes, reason)}", flush=True)
+            ended.append(run)
+            if arguments.details:
+                write_details(arguments.details, ended)
     return tell(ended)
 
 

@@ -47,14 +47,11 @@ class Scene:
 
 
 @contextmanager
-def scene(
-    cloud: Cloud, keystone_template: Path | None = None, *, on_postgresql: bool = False
-) -> Iterator[Scene]:
+def scene(cloud: Cloud, keystone_template: Path, *, on_postgresql: bool = False) -> Iterator[Scene]:
     """All of it, running, on SQLite or a PostgreSQL of its own; ended and taken away afterwards."""
     with ExitStack() as running:
         service = running.enter_context(installation(config_text=""))
-        template = keystone_template or keystone_module.make_template(service.folder / "template")
-        keystone = Keystone(template, service.folder / "keystone")
+        keystone = Keystone(keystone_template, service.folder / "keystone")
         running.callback(keystone.stop)
         keystone.start()
         database = _postgresql(running) if on_postgresql else ""
@@ -122,7 +119,7 @@ def played(
     *,
     workers: int,
     seconds: float,
-    keystone_template: Path | None = None,
+    keystone_template: Path,
     on_postgresql: bool = False,
 ) -> Iterator[Ended]:
     """Run them, those on one cloud in one scene; each for so many seconds at most."""
