@@ -17,7 +17,7 @@ import pytest
 from abaca.admin.ports import free_port
 from scripts.debian_package import ROOT
 from tests.release.bare_debian import mirror
-from tests.service import wait_until
+from tests.service import reachable_folder, wait_until
 
 pytestmark = [
     pytest.mark.root,
@@ -97,16 +97,26 @@ def test_what_is_not_needed_any_more_is_not_in_it(buildah: Buildah, container: s
     assert not (root / "var/lib/abaca/key").exists(), "each installation makes its own"
 
 
-def test_it_serves_the_api_by_tls_and_without_root(buildah: Buildah, container: str) -> None:
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """The volume."""
+    with reachable_folder() as folder:
+        yield folder
+
+
+def test_it_serves_the_api_by_tls_and_without_root(
+    buildah: Buildah, container: str, state: Path
+) -> None:
     port, root = free_port(), Path(buildah("mount", container))
     image = buildah("inspect", "--format", "{{.OCIv1.Config.Cmd}}", container)
     assert "abaca init && exec abaca api" in image
     process = subprocess.Popen(
-        buildah.command("run", "--isolation", "chroot", "--env", f"OS_API__PORT={port}", container,
+        buildah.command("run", "--isolation", "chroot", "--env", f"OS_API__PORT={port}",
+                        "--volume", f"{state}:/var/lib/abaca", container,
                         "--", "/bin/sh", "-c", "abaca init && exec abaca api"),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
-    trusted = root / "var/lib/abaca/ca.pem"
+    trusted = state / "ca.pem"
 
     def answers() -> bool:
         assert process.poll() is None, process.stdout and process.stdout.read().decode()
@@ -122,7 +132,7 @@ def test_it_serves_the_api_by_tls_and_without_root(buildah: Buildah, container: 
 
     try:
         wait_until(answers, "the API", 100)
-        assert (root / "var/lib/abaca/clouds.yaml").stat().st_mode & 0o077 == 0
+        assert (state / "clouds.yaml").stat().st_mode & 0o077 == 0
         owner = subprocess.run(
             ["ss", "--no-header", "--listening", "--tcp", "--processes", f"sport = :{port}"],
             capture_output=True, text=True, check=True,
