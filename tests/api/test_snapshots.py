@@ -473,7 +473,7 @@ def test_a_share_from_a_snapshot_takes_over_what_is_left_open(
     [
         ({"size": 1}, "equal or greater than snapshot size 2"),
         ({"share_proto": "CIFS"}, "protocol must be the snapshot's"),
-        ({"share_type": "other"}, "must match the type"),
+        ({"share_type": "other"}, "must match that of the snapshot"),
         ({"share_network_id": "{other}"}, "Share network ID should be the same"),
         ({"availability_zone": "elsewhere"}, "elsewhere"),
     ],
