@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from dbos._dbos import _get_dbos_instance
 
 from abaca import config
 from abaca.db.session import utcnow
@@ -16,8 +17,10 @@ from abaca.db.tables import pools, services, worker_leases
 from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict, Unavailable
+from abaca.reconcile import unused_share_servers
 from abaca.worker.lease import Lease
 from abaca.worker.process import EXIT_LEASE_LOST, Worker
+from abaca.workflow import retention
 from tests.operations.conftest import Install
 from tests.operations.scene import (
     allow,
@@ -272,3 +275,31 @@ def test_what_a_driver_keeps_is_there_for_the_next_worker(install: Install) -> N
     with stack.working() as worker:
         alpha, beta = (backend.driver for backend in worker.backends)
         assert (alpha.data.get("server"), beta.data.get("server")) == ({"name": "os_1"}, {})
+
+
+def test_work_that_was_claimed_and_is_not_carried_out_is_taken_up(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database failed just after the claim; other housekeeping fails all the time."""
+    stack = install(unused_share_server_cleanup_interval=1)
+    share_network = stack.share_network(*stack.network("10.1.0.0/24"))
+    monkeypatch.setattr(retention, "LOST_SECONDS", 0.2)
+
+    def has_a_bug(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(unused_share_servers, "delete_unused", has_a_bug)
+    with stack.working():
+        claimed: list[str] = []  # by id, each: at first all are asked about at once
+        database = _get_dbos_instance()._sys_db
+
+        def fails(workflow: Any, *_: Any, **__: Any) -> None:
+            claimed.extend([workflow] if isinstance(workflow, str) else [])
+            raise RuntimeError("database or disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "get_workflow_statuses", fails)
+            patch.setattr(database, "get_workflow_status", fails)
+            share = stack.share(share_network)
+            wait_for(lambda: claimed)
+        assert stack.settled_share(share) == "available"

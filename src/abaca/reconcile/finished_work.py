@@ -13,10 +13,9 @@ NOT_DONE_SECONDS = 30 * 24 * 3600
 
 def tidy_up(engine: Engine, worker_host: str) -> None:
     """Delete the steps of work that succeeded, its records an hour later, and parked or given-up
-    work after thirty days. End what DBOS gave up or this release does not know, and resume what was
-    lost or has outgrown steps."""
+    work after thirty days. End what DBOS gave up or this release does not know, and resume what has
+    outgrown steps."""
     retention.end_given_up(engine, worker_host)
-    retention.take_up_lost(worker_host)
     inspection.resume_outgrown(engine, worker_host)
     retention.delete_steps()
     retention.delete_ended(retention.DONE, DONE_SECONDS)

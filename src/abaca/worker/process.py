@@ -44,7 +44,7 @@ from abaca.reconcile.spanned_networks import SpannedNetworks
 from abaca.reconcile.unserved_share_servers import Watch
 from abaca.worker import backends, tunnel_end, upkeep
 from abaca.worker.lease import Lease
-from abaca.workflow import wakening
+from abaca.workflow import retention, wakening
 from abaca.workflow.runtime import Limits, Runtime
 from abaca.workflow.slots import Slots
 from abaca.workflow.wakening import Pace
@@ -176,21 +176,34 @@ class Worker:
                 watch.attend(died)
 
     def _housekeeping(self) -> None:
+        """Each pass by itself: one that fails keeps no other from its work."""
+        engine, conf = self.engine, self._conf
         hosts = {b.host for b in self.backends}
-        unused_share_servers.delete_unused(
-            self.engine, hosts, self._conf.unused_share_server_cleanup_interval
-        )
-        failed_share_servers.delete_leftovers(self.engine, hosts)
-        late_addresses.give_back(self.engine, hosts, self._runtime)
-        soft_deleted_shares.delete_due(
-            self.engine, hosts, is_deferred=self._conf.is_deferred_deletion_enabled
-        )
-        scheduled_snapshots.take_due(self.engine, hosts, config.quota_defaults(self._conf))
-        expired_transfers.end_due(self.engine)
-        expired_client_answers.forget_expired(self.engine)
-        subnet_drain_deadlines.meet_due(self.engine)
-        finished_work.tidy_up(self.engine, self._conf.host)
-        expired_messages.forget_expired(self.engine, self._conf.limits.messages)
+        unused = conf.unused_share_server_cleanup_interval
+        is_deferred = conf.is_deferred_deletion_enabled
+        for name, work in {
+            "lost work": partial(retention.take_up_lost, conf.host),
+            "finished work": partial(finished_work.tidy_up, engine, conf.host),
+            "unused share servers": partial(
+                unused_share_servers.delete_unused, engine, hosts, unused
+            ),
+            "failed share servers": partial(failed_share_servers.delete_leftovers, engine, hosts),
+            "late addresses": partial(late_addresses.give_back, engine, hosts, self._runtime),
+            "soft-deleted shares": partial(
+                soft_deleted_shares.delete_due, engine, hosts, is_deferred=is_deferred
+            ),
+            "scheduled snapshots": partial(
+                scheduled_snapshots.take_due, engine, hosts, config.quota_defaults(conf)
+            ),
+            "expired transfers": partial(expired_transfers.end_due, engine),
+            "expired answers about clients": partial(expired_client_answers.forget_expired, engine),
+            "drain deadlines": partial(subnet_drain_deadlines.meet_due, engine),
+            "expired messages": partial(
+                expired_messages.forget_expired, engine, conf.limits.messages
+            ),
+        }.items():
+            if not self._stopping.is_set():
+                passes.once(name, work)
 
     def _span_networks(self) -> None:
         drivers = [backend.driver for backend in self.backends]
