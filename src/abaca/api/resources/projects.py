@@ -77,7 +77,14 @@ RESOURCE = Resource(
             reader("project:get"),
             gives=plain("project", ANYTHING),
         ),
-        Route("GET", "/v3/projects", index_v3, reader("project:get"), gives=_PROJECTS),
+        Route(
+            "GET",
+            "/v3/projects",
+            index_v3,
+            reader("project:get"),
+            gives=_PROJECTS,
+            query=("name",),
+        ),
         Route("GET", "/v3/auth/projects", own_v3, reader("project:get"), gives=_PROJECTS),
     ],
 )
