@@ -35,6 +35,7 @@ LONGEST_DOWN = 1.5
 STAYS = {
     *(
         "availability_zones",
+        "hosts",
         "messages",
         "pools",
         "quota_usages",
