@@ -44,6 +44,7 @@ PART_TIMES, PARTS = 80_000, 5
 KEPT_TABLES = {
     "availability_zones",
     "departed_share_servers",
+    "hosts",
     "services",
     "worker_leases",
     "pools",
