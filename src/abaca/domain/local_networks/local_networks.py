@@ -170,6 +170,7 @@ def delete(conn: Connection, caller: Caller, network_id: str) -> None:
     for table in (local_subnets, local_rbac_policies):
         conn.execute(sa.delete(table).where(table.c.network_id == network_id))
     conn.execute(sa.delete(local_networks).where(local_networks.c.id == network_id))
+    forwarding.changed(conn)  # machines may still be on it
 
 
 def visible(caller: Caller) -> sa.ColumnElement[bool]:

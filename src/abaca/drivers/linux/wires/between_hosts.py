@@ -9,7 +9,7 @@ outside of the network of `TunnelEnd.address` do not exist. Callers hold the loc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from socket import AF_INET, AF_INET6
 from typing import Any, NamedTuple
@@ -26,10 +26,11 @@ from abaca.drivers.linux.wires import tunnel_filter
 from abaca.drivers.linux.wires.links import find, short_name
 from abaca.drivers.linux.wires.uplinks import delete_vxlan, make_only_uplink
 from abaca.drivers.linux.wires.wiring import VXLAN_OVERHEAD, underlay
-from abaca.errors import Refused
+from abaca.errors import BackendError, Refused
 from abaca.values import RemotePort, SpannedNetwork, TunnelEnd
 
 _ALIAS = "hosts"
+_LEAST_MTU = 1280  # with less a link has no IPv6
 _PERMANENT = ndmsg.states["permanent"]
 _FORWARDING = {
     "state": ndmsg.states["noarp"] | _PERMANENT,
@@ -65,7 +66,8 @@ class BetweenHosts:
         be connected, and why."""
         there = namespaces.inside(self._namespace, _bridges)
         wanted = {bridge for bridge in self._networks if bridge in there}
-        namespaces.inside(self._namespace, lambda links: _delete_others(links, wanted, self._name))
+        named = {self._name(bridge): bridge for bridge in wanted}
+        namespaces.inside(self._namespace, lambda links: _delete_others(links, named))
         lacks = [lack for bridge in sorted(wanted) for lack in self._ensured(bridge)]
         if self._filtered != self._now():
             self._filter()
@@ -87,7 +89,7 @@ class BetweenHosts:
             link = self._link(bridge, network, self._end)
             entries = _entries(network.remote_ports, self._end)
             self._fill(bridge, link, network, entries)
-        except (Refused, ValueError) as error:
+        except (BackendError, ValueError) as error:
             entries.lacks.append(str(error))
         return [f"network {network.network_id}: {lack}" for lack in entries.lacks]
 
@@ -170,7 +172,11 @@ def ends_of(links: IPRoute, bridge: str) -> list[str]:
 def _require(network: SpannedNetwork) -> None:
     """Raise Refused for what no network of ours can be."""
     safe_id(network.network_id)
-    if network.segmentation_id not in SEGMENTATION_IDS or network.mtu not in MTUS:
+    if (
+        network.segmentation_id not in SEGMENTATION_IDS
+        or network.mtu not in MTUS
+        or network.mtu < _LEAST_MTU
+    ):
         raise Refused(f"its VXLAN id {network.segmentation_id} or its MTU {network.mtu} is none")
 
 
@@ -182,7 +188,11 @@ def _entries(ports: Sequence[RemotePort], end: TunnelEnd) -> _Entries:
         try:
             other = _other_end(port.tunnel_address, own)
             addresses = [str(plain_address(address)) for address in port.ip_addresses]
-            if not MAC_PATTERN.fullmatch(port.mac_address) or int(port.mac_address[:2], 16) & 1:
+            if (
+                not MAC_PATTERN.fullmatch(port.mac_address)
+                or port.mac_address == tunnel_filter.EVERYBODY
+                or int(port.mac_address[:2], 16) & 1
+            ):
                 raise ValueError(f"{port.mac_address!r} is not the MAC address of a machine")
         except ValueError as error:
             entries.lacks.append(str(error))
@@ -196,12 +206,19 @@ def _entries(ports: Sequence[RemotePort], end: TunnelEnd) -> _Entries:
 def _other_end(text: str, own: IPv4Interface | IPv6Interface) -> Address:
     """Raises ValueError for what is no end of a tunnel from here."""
     other = plain_address(text)
-    if other not in own.network or other == own.ip:
+    if other not in own.network or other == own.ip or _is_for_all(other, own):
         raise ValueError(
             f"{other} is not the address of another host in {own.network}, which tunnel_address "
             "names"
         )
     return other
+
+
+def _is_for_all(address: Address, own: IPv4Interface | IPv6Interface) -> bool:
+    """Whether it is an address of everybody's in the network of IPv4."""
+    network = own.network
+    ends = (network.network_address, network.broadcast_address)
+    return network.version == 4 and network.num_addresses > 2 and address in ends
 
 
 def _bridges(links: IPRoute) -> set[str]:
@@ -216,11 +233,13 @@ def _own(links: IPRoute) -> list[Any]:
     ]
 
 
-def _delete_others(links: IPRoute, bridges: Iterable[str], name_of: Callable[[str], str]) -> None:
-    """Take away links between hosts of other bridges."""
-    wanted = {name_of(bridge) for bridge in bridges}
-    names = [link.get("ifname") for link in _own(links)]
-    links_module.delete(links, [name for name in names if name not in wanted])
+def _delete_others(links: IPRoute, wanted: Mapping[str, str]) -> None:
+    """Take away links between hosts but these, by name: the bridge. One on another bridge has the
+    number of a network that was deleted, and whose machines are still there."""
+    bridges = {link["index"]: link.get("ifname") for link in links.get_links(kind="bridge")}
+    names = {link.get("ifname"): bridges.get(link.get("master")) for link in _own(links)}
+    others = [name for name, on in names.items() if on not in (None, wanted.get(name))]
+    links_module.delete(links, [*others, *(names.keys() - wanted.keys() - {*others})])
 
 
 def _set_ends(links: IPRoute, index: int, wanted: dict[str, str]) -> bool:

@@ -24,6 +24,10 @@ EVERYBODY = "00:00:00:00:00:00"
 # behind the UDP header's eight bytes and the flags; nft 1.0.6 has no name for it
 _VNI = "@th,96,24"
 
+# The first piece of a packet, which the kernel puts together behind the filter when it is IPv6:
+# where it ends before the VNI, neither of these can be told.
+_BEGINNING = f"{_VNI} 0 return\n{_VNI} != 0 return\ndrop"
+
 
 class _Ends(NamedTuple):
     """Where packets to the UDP port may come from: other ends, or an interface of the host."""
@@ -106,6 +110,8 @@ def _name(links: IPRoute, index: int | None) -> str:
 
 def _body(segments: Mapping[_Ends, Sequence[int]]) -> str:
     rules = ["type filter hook input priority -200; policy accept;"]
+    ports = ", ".join(map(str, sorted({ends.port for ends in segments})))
+    rules.append(f"udp dport {{ {ports} }} exthdr frag exists jump beginning")
     for ends, vnis in segments.items():
         packets = f"udp dport {ends.port} {_VNI} {{ {', '.join(map(str, sorted(vnis)))} }}"
         for version, family in ((4, "ip"), (6, "ip6")):
@@ -115,7 +121,7 @@ def _body(segments: Mapping[_Ends, Sequence[int]]) -> str:
         if ends.interface:
             rules.append(f'{packets} iifname "{ends.interface}" accept')
         rules.append(f"{packets} drop")
-    return "chain arriving {\n" + "\n".join(rules) + "\n}"
+    return f"chain beginning {{\n{_BEGINNING}\n}}\nchain arriving {{\n" + "\n".join(rules) + "\n}"
 
 
 def _table(namespace: str) -> str:

@@ -319,7 +319,7 @@ def make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> bool
     is another bridge's."""
     bridge, uplink = find(links, bridge_name), find(links, uplink_name)
     if uplink.get("master") not in (None, bridge["index"]):
-        other = next(iter(links.get_links(uplink["master"])), None)
+        other = next(iter(links.get_links(uplink.get("master"))), None)
         raise Refused(
             f"network {other.get('ifalias') if other else '?'} is already on this wire "
             f"({uplink.get('ifalias')})"
