@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
@@ -19,6 +20,7 @@ from oslo_config import cfg
 from abaca import config
 from abaca.admin import clouds_file, own_tls
 from abaca.api import certificates
+from abaca.db.session import utcnow
 from abaca.errors import Conflict
 from tests.service import reachable_folder, wait_until
 
@@ -137,6 +139,41 @@ def test_it_is_made_anew_before_it_ends_and_when_it_lacks_a_name(folder: Path) -
     (folder / "server.pem").write_text("nonsense")
     assert "there was none" in own_tls.keep(conf)[0]
     certificate(folder).verify_directly_issued_by(authority.certificate)
+
+
+def test_one_that_was_made_while_the_clock_was_ahead_is_made_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = loaded(folder)
+    with monkeypatch.context() as ahead:
+        own_tls.keep(conf)
+        ahead.setattr(own_tls, "utcnow", lambda: utcnow() + timedelta(days=800))
+        own_tls.keep(conf, anew=True)
+    (said,) = own_tls.keep(conf)
+    assert "the clock was ahead" in said
+    assert certificate(folder).not_valid_before_utc < datetime.now(UTC)
+    assert own_tls.keep(conf) == []
+
+
+NAMED = """
+import os, socket, sys
+from abaca import config
+from abaca.admin import own_tls
+conf = config.load([os.devnull], {"api.listen": "0.0.0.0"})
+for name in sys.argv[1:]:
+    socket.getfqdn = lambda name=name: name
+    print(name in own_tls.names(conf))
+"""
+
+
+def test_a_name_from_dns_that_is_none_is_seen_at_once() -> None:
+    """Whoever answers for the machine's addresses chooses what `getfqdn` returns."""
+    odd = [f"{'a' * 60}-.example.org", "a" * 64, "a..example", f"{'a.' * 120}-"]
+    done = subprocess.run(
+        [sys.executable, "-c", NAMED, *odd, "a-b_c.example"],
+        check=True, capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert done.stdout.split() == ["False"] * 4 + ["True"]
 
 
 def test_what_ends_with_its_authority_is_not_made_again_and_again(folder: Path) -> None:

@@ -43,7 +43,8 @@ MADE_AGAIN = ("ca.pem", "server.pem")
 _EARLIER = timedelta(hours=1)  # clocks of clients may be behind ours
 _MOST_NAMES = 100
 _LONGEST_COMMON_NAME = 64
-_HOST = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _LOCAL_IPV4 = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
 _PASSING_IPV6 = 0x01 | 0x08 | 0x20 | 0x40
 """Addresses that are temporary, duplicate, deprecated or tentative."""
@@ -102,6 +103,9 @@ def due(conf: cfg.ConfigOpts, authority: x509.Certificate | None) -> str | None:
         tzinfo=None
     ) - utcnow() < timedelta(days=RENEWED_DAYS_BEFORE):
         return f"the former one ends on {ends:%Y-%m-%d}"
+    begins = served.not_valid_before_utc
+    if begins.replace(tzinfo=None) > utcnow():
+        return f"the former one begins on {begins:%Y-%m-%d}: the clock was ahead"
     lacking = [name for name in names(conf) if name not in names_in(served)]
     return f"the former one lacks {', '.join(lacking)}" if lacking else None
 
