@@ -18,7 +18,7 @@ from cryptography import x509
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import clouds_file, own_tls
+from abaca.admin import clouds_file, own_tls, serve
 from abaca.api import certificates
 from abaca.db.session import utcnow
 from abaca.errors import Conflict
@@ -153,6 +153,32 @@ def test_one_that_was_made_while_the_clock_was_ahead_is_made_anew(
     assert "the clock was ahead" in said
     assert certificate(folder).not_valid_before_utc < datetime.now(UTC)
     assert own_tls.keep(conf) == []
+
+
+def test_what_clients_trust_is_mended_whatever_is_there(folder: Path) -> None:
+    conf = loaded(folder)
+    own_tls.keep(conf)
+    before = (folder / "ca.pem").read_bytes()
+    (folder / "ca.pem").write_bytes(b"\xff\xfe\x00")  # as DER, or as an editor of Windows writes
+    assert own_tls.keep(conf) == []
+    assert (folder / "ca.pem").read_bytes() == before
+
+
+def test_a_renewal_that_fails_in_any_way_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf, stopping, tries = loaded(folder), Event(), []
+
+    def failing(_: object) -> list[str]:
+        tries.append(1)
+        if len(tries) == 2:
+            stopping.set()
+        raise ValueError("a name that no certificate can hold")
+
+    monkeypatch.setattr(serve, "CERTIFICATE_SECONDS", 0.0)
+    monkeypatch.setattr(own_tls, "keep", failing)
+    serve._keep_certificate(conf, stopping)
+    assert len(tries) == 2
 
 
 NAMED = """

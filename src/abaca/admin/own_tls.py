@@ -77,7 +77,7 @@ def keep(conf: cfg.ConfigOpts, *, anew: bool = False, new_authority: bool = Fals
         state_dir.replace(path, as_text(authority), 0o600, -1)
         done.append(f"Made a certificate authority: clients trust {path.with_name('ca.pem')}.")
     public, text = path.with_name("ca.pem"), _public(authority.certificate)
-    if not public.is_file() or public.read_text() != text:
+    if not public.is_file() or public.read_bytes() != text.encode():
         state_dir.replace(public, text, 0o644, -1)
     why = "it was asked for" if anew else due(conf, authority.certificate)
     if why is not None:

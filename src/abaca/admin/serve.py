@@ -119,7 +119,7 @@ def _keep_certificate(conf: cfg.ConfigOpts, stopping: Event) -> None:
             with state_dir.one_at_a_time(conf):
                 for line in own_tls.keep(conf):
                     LOG.info("%s", line)
-        except (AbacaError, OSError) as error:
+        except Exception as error:  # whatever it is: it is tried again
             LOG.warning("the certificate cannot be renewed: %s", error)
 
 
