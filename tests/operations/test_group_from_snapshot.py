@@ -9,14 +9,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import share_instances, shares
+from abaca.db.tables import share_instances, share_snapshots, shares
 from abaca.domain.capacity import quota_usages
 from abaca.domain.capacity.quotas import Scope
-from abaca.domain.share_groups import share_group_snapshots, share_groups
+from abaca.domain.share_groups import group_from_snapshot, share_group_snapshots, share_groups
+from abaca.domain.share_groups.share_group_creation import GroupRequest
 from abaca.domain.shares import shares as share_nouns
 from abaca.errors import Conflict
 from tests.operations.conftest import Install
-from tests.operations.scenarios_groups import clone_group
+from tests.operations.scenarios_groups import clone_group, group_type_for
 from tests.operations.scene import failing, plan, told, world
 from tests.operations.test_resume import resume
 from tests.operations.test_share_group_snapshots import group_of_two, take
@@ -129,3 +130,28 @@ def test_what_was_deleted_by_force_meanwhile_stays_gone(source: Source) -> None:
     assert stack.settled_group(made) == "available"
     assert [(left, status) for left, _, status in shares_of(stack, made)] == [(other, "available")]
     delete_all(stack, made)
+
+
+def test_without_its_source_nothing_is_left_creating(source: Source) -> None:
+    """An administrator deletes the source by force before the work has begun: the shares can be
+    deleted by their project."""
+    stack, snapshot, share_type = source
+    made = stack.do(clone_without_source, snapshot, share_type)
+    assert stack.settled_group(made) == "error"
+    assert [status for _, _, status in shares_of(stack, made)] == ["error"] * 2
+    assert told(stack)
+    delete_all(stack, made)
+
+
+def clone_without_source(conn: Connection, snapshot: str, share_type: str) -> str:
+    """As if the source went between the request and its work."""
+    request = GroupRequest(
+        share_group_type_id=group_type_for(conn, share_type),
+        share_types=[],
+        source_share_group_snapshot_id=snapshot,
+    )
+    made = str(group_from_snapshot.create(conn, MEMBER, request)["id"])
+    of_it = share_snapshots.c.share_group_snapshot_id == snapshot
+    conn.execute(sa.delete(share_snapshots).where(of_it))
+    share_group_snapshots.removed(conn, snapshot)
+    return made

@@ -42,7 +42,7 @@ from abaca.domain.shares import (
 from abaca.domain.shares import (
     share_instances as instances,
 )
-from abaca.errors import Conflict, Invalid, Missing
+from abaca.errors import Conflict, Invalid, Missing, Refused
 from abaca.values import Caller, ExportChoice, ExportLocation, PlacementRequest, Value
 
 
@@ -101,7 +101,8 @@ def create(
 
 
 def members_to_make(conn: Connection, group_id: str) -> list[NewMember]:
-    """The shares that are made with the group, in the order in which they are made."""
+    """The shares that are made with the group, in the order in which they are made. Raises Refused
+    if the snapshot of one is gone, as an administrator may delete it by force."""
     rows = conn.execute(
         sa.select(
             share_instances.c.id.label("instance_id"),
@@ -109,15 +110,23 @@ def members_to_make(conn: Connection, group_id: str) -> list[NewMember]:
             share_snapshot_instances.c.share_instance_id.label("source_instance_id"),
         )
         .join(shares, shares.c.id == share_instances.c.share_id)
-        .join(
+        .outerjoin(
             share_snapshot_instances,
             share_snapshot_instances.c.snapshot_id
             == shares.c.source_share_group_snapshot_member_id,
         )
-        .where(shares.c.share_group_id == group_id)
+        .where(
+            shares.c.share_group_id == group_id,
+            shares.c.source_share_group_snapshot_member_id.is_not(None),
+        )
         .order_by(share_instances.c.id)
     )
-    return [msgspec.convert(row, NewMember) for row in rows.mappings()]
+    members = rows.mappings().all()
+    if any(member["snapshot_instance_id"] is None for member in members):
+        raise Refused(
+            "The share group snapshot that the group is made from is gone.", is_public=True
+        )
+    return [msgspec.convert(member, NewMember) for member in members]
 
 
 def created(conn: Connection, group_id: str, made: Mapping[str, list[ExportLocation]]) -> None:
