@@ -6,14 +6,16 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from abaca.drivers.linux import client_pause
 from abaca.drivers.linux.client_pause import Turns
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.errors import Refused, Unavailable
-from abaca.values import ShareServer
+from abaca.values import ExportLocation, Share, ShareServer
 
 NEVER = 60.0
 WITHOUT = {"driver_handles_share_servers": "false"}
@@ -154,7 +156,7 @@ def test_pauses_of_clients_come_one_at_a_time_with_a_rest_between_them() -> None
     times: list[tuple[float, float]] = []
 
     def pause() -> None:
-        with turns.taken():
+        with turns.taken("one"):
             begun = time.monotonic()
             times.append((begun, time.monotonic()))
 
@@ -170,12 +172,12 @@ def test_pauses_of_clients_come_one_at_a_time_with_a_rest_between_them() -> None
 
 def test_whoever_gets_no_turn_is_told_and_holds_nobody_up() -> None:
     turns = Turns(rest=0.0, patience=0.01)
-    with turns.taken():
+    with turns.taken("one"):
         thread_said: list[str] = []
 
         def want() -> None:
             try:
-                with turns.taken():
+                with turns.taken("two"):
                     thread_said.append("had it")
             except Unavailable as refused:
                 thread_said.append(refused.message)
@@ -186,5 +188,68 @@ def test_whoever_gets_no_turn_is_told_and_holds_nobody_up() -> None:
     assert thread_said == [
         "Another change is pausing clients of this back end; this one has to wait."
     ]
-    with turns.taken():
+    with turns.taken("two"):
         pass
+
+
+def test_a_project_that_asks_often_has_its_turn_after_the_others() -> None:
+    turns, order = Turns(rest=0.0, patience=NEVER), list[str]()
+
+    def pause(project: str) -> None:
+        with turns.taken(project):
+            order.append(project)
+
+    threads = [threading.Thread(target=pause, args=(name,)) for name in ("often",) * 4 + ("once",)]
+    with turns.taken("often"):
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            while len(turns._waiting) < number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join(NEVER)
+    assert order == ["once", "often", "often", "often", "often"]
+
+
+def test_after_a_pause_that_failed_clients_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done again at once. Clients that hear nothing in between lose their leases."""
+    monkeypatch.setattr(client_pause, "REST_SECONDS", 0.3)
+    turns = Turns(rest=0.0, patience=NEVER)
+    with turns.taken("one"):
+        ended = time.monotonic()
+    with suppress(Unavailable), turns.taken("one"):
+        assert time.monotonic() - ended < 0.3
+        ended = time.monotonic()
+        raise Unavailable("busy")
+    with turns.taken("one"):
+        assert time.monotonic() - ended >= 0.3
+
+
+def test_one_share_that_cannot_be_served_keeps_no_other_from_new_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data are lost, or its mount point name was written past the service."""
+    made = driver(tmp_path, ALONE)
+
+    def lose(*_: object) -> None:
+        raise Refused("the pool does not have the data of one")
+
+    monkeypatch.setattr(made, "_ensure", lose)
+    before = ExportLocation(path="192.0.2.4:/shares/moved", ip_version=4)
+    moved, forged = (
+        Share(
+            id=name,
+            share_id=name,
+            size=1,
+            share_proto="NFS",
+            pool="btrfs",
+            mount_point_name=forged_name,
+            export_locations=[before],
+        )
+        for name, forged_name in (("moved", None), ("forged", "../x"))
+    )
+    update = made.ensure_shares([forged, moved])
+    assert update is not None
+    assert {
+        name: [each.path for each in share.export_locations or []]
+        for name, share in update.share_updates.items()
+    } == {"moved": ["192.0.2.5:/shares/moved"]}

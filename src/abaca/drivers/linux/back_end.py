@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -139,7 +139,7 @@ class LinuxBackEnd(ShareDriver):
         self.capabilities = replace(
             self.capabilities, backup_support=self.backup_target is not None
         )
-        self._turns = Turns()
+        self._turns: dict[str, Turns] = {}
         self._patience = number(chosen, "answer_seconds", 0.1)
         self._proof_server = f"proof-{zlib.crc32(backend_name.encode()):08x}"
         self._is_proved = False
@@ -226,9 +226,12 @@ class LinuxBackEnd(ShareDriver):
         if self.own is not None:
             raise Refused("This back end has no share servers.", is_public=True)
 
-    def _paused(self) -> AbstractContextManager[object]:
-        """Around what pauses clients. Where they are those of all projects, in turn."""
-        return nullcontext() if self.own is None else self._turns.taken()
+    def _paused(self, server: ShareServer, project_id: str) -> AbstractContextManager[object]:
+        """Around what pauses clients of a share server, for a project. Where they are those of all
+        projects, with a rest after each."""
+        own = self.own is not None and server.id == self.own.id
+        turns = Turns() if own else Turns(rest=0.0)
+        return self._turns.setdefault(server.id, turns).taken(project_id)
 
     def _prove_walls(self) -> None:
         """Once a start: see `file_services/nfs/proof.py`. Raises Unavailable when file services

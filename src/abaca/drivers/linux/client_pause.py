@@ -7,6 +7,7 @@ clients (10 s) expire.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from abaca.drivers.linux import namespaces, packet_filter, processes
-from abaca.errors import Unavailable
+from abaca.errors import OutcomeUnknown, Unavailable
 
 TABLE = ("inet", "abaca_hold")
 MOST_SECONDS = 5
@@ -77,30 +78,59 @@ def release(namespace: str) -> None:
 
 
 class Turns:
-    """Pauses of clients that several projects ask for, one at a time and with a rest after each: no
-    project keeps the clients of others waiting by asking often.
+    """Pauses of clients, one at a time and with a rest after each. Of the projects that wait, it is
+    the turn of the one whose last turn is the longest ago: none keeps others waiting by asking
+    often.
 
-    `rest`, `patience`: seconds between two pauses, and for which a turn is waited for.
+    `rest`, `patience`: seconds between two pauses, and for which a turn is waited for. After one
+    that is tried again the rest is `REST_SECONDS`, or clients that heard nothing in between would
+    lose their leases.
     """
 
     def __init__(self, rest: float = REST_SECONDS, patience: float = TURN_SECONDS) -> None:
         self._rest = rest
         self._patience = patience
-        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+        self._numbers = itertools.count()
+        self._waiting: list[tuple[str, int]] = []  # project and number
+        self._last_turns: dict[str, int] = {}  # numbers by project
+        self._is_taken = False
         self._rested_at = 0.0  # by the monotonic clock
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self, project_id: str) -> Iterator[None]:
         """While the block runs, nobody else has a turn. Raises Unavailable when none is had in
         time."""
-        if not self._turn.acquire(timeout=self._patience):
-            raise Unavailable(
-                "Another change is pausing clients of this back end; this one has to wait.",
-                is_public=True,
-            )
+        self._take(project_id)
+        rest = self._rest
         try:
             threading.Event().wait(max(0.0, self._rested_at - time.monotonic()))
             yield
+        except (Unavailable, OutcomeUnknown):
+            rest = max(rest, REST_SECONDS)
+            raise
         finally:
-            self._rested_at = time.monotonic() + self._rest
-            self._turn.release()
+            with self._changed:
+                self._rested_at = time.monotonic() + rest
+                self._is_taken = False
+                self._changed.notify_all()
+
+    def _take(self, project_id: str) -> None:
+        with self._changed:
+            mine = project_id, next(self._numbers)
+            self._waiting.append(mine)
+            is_mine = self._changed.wait_for(
+                lambda: not self._is_taken and self._first() == mine, self._patience
+            )
+            self._waiting.remove(mine)
+            if not is_mine:
+                self._changed.notify_all()  # it may have been the first
+                raise Unavailable(
+                    "Another change is pausing clients of this back end; this one has to wait.",
+                    is_public=True,
+                )
+            self._is_taken = True
+            self._last_turns[project_id] = next(self._numbers)
+
+    def _first(self) -> tuple[str, int]:
+        return min(self._waiting, key=lambda each: (self._last_turns.get(each[0], -1), each[1]))

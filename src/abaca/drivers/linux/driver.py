@@ -12,11 +12,12 @@ them elsewhere).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from abaca.drivers.interface import UUID_PATTERN, exported_on
+from abaca.drivers.interface import UUID_PATTERN, exported_on, path_name
 from abaca.drivers.linux import ldap
 from abaca.drivers.linux.back_end import LinuxBackEnd
 from abaca.drivers.linux.backups.calls import BackupCalls
@@ -50,6 +51,8 @@ from abaca.values import (
 )
 
 MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
+
+_LOG = logging.getLogger(__name__)
 
 
 class LinuxDriver(LinuxBackEnd, BackupCalls):
@@ -107,11 +110,16 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
     def ensure_shares(
         self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
     ) -> ServerUpdate | None:
-        """`export_addresses` may be others than when a share was made."""
+        """`export_addresses` may be others than when a share was made. One that cannot be served is
+        said in the log, and keeps no other's locations from being stored."""
         if self.own is None:
             return None
-        self._ensure(self.own, shares, snapshots)
-        there = [share for share in shares if share.is_complete]
+        refuse_malformed(self.own.network_info)
+        try:
+            self._ensure(self.own, shares, snapshots)
+        except Refused as error:
+            _LOG.error("back end %s: %s", self.layout.backend_name, error.message)
+        there = [share for share in shares if share.is_complete and _has_path(share)]
         return self._moved(self.own.id, self.own.network_info, there, snapshots)
 
     def _ensure(
@@ -382,7 +390,8 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
         """Clients of this server wait meanwhile."""
         server = self._of(server)
         pool = self._pool_of(server.id)
-        with self._paused(), self._locked(server.id) as linux_server:
+        project_id = snapshots[0].share.project_id if snapshots else ""
+        with self._paused(server, project_id), self._locked(server.id) as linux_server:
             pool.snapshot_all(
                 {snapshot.id: snapshot.share.id for snapshot in snapshots}, linux_server.still()
             )
@@ -411,7 +420,7 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
         """Clients of this server wait meanwhile. Their mounts, and handles of what has not changed
         since the snapshot, stay good."""
         server = self._of(server)
-        with self._paused(), self._locked(server.id) as linux_server:
+        with self._paused(server, share.project_id), self._locked(server.id) as linux_server:
             self._pool_of(server.id).revert(
                 share.id,
                 snapshot.id,
@@ -567,6 +576,15 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
             "server_name": self.layout.server(server_id).namespace,
             "ip_addresses": ",".join(addresses),
         }
+
+
+def _has_path(share: Share) -> bool:
+    """False for a mount point name that was written past the service."""
+    try:
+        path_name(share.mount_point_name, share.id)
+    except Refused:
+        return False
+    return True
 
 
 def _with_choice(shares: Sequence[Share], snapshots: Sequence[Snapshot]) -> list[Share | Snapshot]:

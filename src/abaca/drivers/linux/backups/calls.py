@@ -47,8 +47,8 @@ class BackupCalls(ShareDriver):
         """The server of a call."""
 
     @abstractmethod
-    def _paused(self) -> AbstractContextManager[object]:
-        """Around what pauses clients."""
+    def _paused(self, server: ShareServer, project_id: str) -> AbstractContextManager[object]:
+        """Around what pauses clients of a share server, for a project."""
 
     def begin_backup(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
         self._kept().require()
@@ -103,7 +103,7 @@ class BackupCalls(ShareDriver):
     def end_restore(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
         """Clients of this server wait meanwhile, as for a revert."""
         server, name = self._of(server), _fetched(backup)
-        with self._paused(), self._locked(server.id) as linux_server:
+        with self._paused(server, share.project_id), self._locked(server.id) as linux_server:
             pool = self._pool_of(server.id)
             if pool.has(name):
                 export = Export.of(share, server.network_info)
