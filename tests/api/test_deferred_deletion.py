@@ -106,6 +106,55 @@ def test_to_its_project_it_is_gone(api: Api, share: str, method: str, url: str, 
         assert "could not be found" in words
 
 
+def test_its_access_rules_are_gone_too(api: Api, share: str) -> None:
+    """By their ids, and in the list of the rules of all shares; no lock is placed on them."""
+    body = {"allow_access": ALLOW}
+    made = api("POST", f"/shares/{share}/action", body, who=ALICE, version="2.82")
+    rule = str(made["access"]["id"])
+    lists = "/share-access-rules"
+    assert ids(api, lists, ALICE, version="2.82") == [rule]
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    assert ids(api, lists, ALICE, version="2.82") == []
+    metadata = {"metadata": {"a": "b"}}
+    lock = {"resource_type": "access_rule", "resource_id": rule, "resource_action": "show"}
+    for method, url, given in (
+        ("GET", f"{lists}/{rule}", None),
+        ("PUT", f"{lists}/{rule}/metadata", metadata),
+        ("POST", "/resource-locks", {"resource_lock": lock}),
+    ):
+        status = 400 if url == "/resource-locks" else 404
+        words = api.fault(method, url, given, status, who=ALICE, version="2.82")
+        assert f"Access rule {rule} could not be found" in words
+    assert ids(api, lists, ADMIN, version="2.82") == [rule]
+
+
+@pytest.mark.parametrize("hint", ["same_host", "different_host"])
+def test_no_share_is_placed_by_it(api: Api, share: str, hint: str) -> None:
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    network = api.share_network()["id"]
+    new = {"share_proto": "NFS", "size": 1, "share_network_id": network}
+    body = {"share": new | {"scheduler_hints": {hint: share}}}
+    words = api.fault("POST", "/shares", body, 404, who=ALICE, version="2.65")
+    assert f"Share {share} could not be found" in words
+
+
+def test_its_name_in_dns_is_free(api: Api, share: str, conf: cfg.ConfigOpts) -> None:
+    conf.set_override("domain", "shares.example", group="dns")
+    named = {"metadata": {"dns_name": "docs"}}
+    api("POST", f"/shares/{share}/metadata", named, who=ALICE)
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    assert api.share(api.share_network()["id"], who=ALICE, **named)["metadata"] == named["metadata"]
+
+
+def test_a_share_is_soft_deleted_as_soon_as_no_snapshot_is_seen(
+    api: Api, share: str, snapshot: str
+) -> None:
+    url, body = f"/shares/{share}/action", {"soft_delete": None}
+    assert "1 dependent snapshots" in api.fault("POST", url, body, 403, who=ALICE, version="2.69")
+    api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
+    api("POST", url, body, who=ALICE, status=202, version="2.69")
+
+
 def test_administrators_do_not_bring_it_back(api: Api, back_end: BackEnd, share: str) -> None:
     """Its quota may have been used."""
     api("DELETE", f"/shares/{share}", who=ALICE, status=202)

@@ -149,6 +149,10 @@ def test_a_server_that_is_ensured_does_not_bring_it_back(ground: Ground) -> None
     defer(stack, share)
     assert stack.settled_share(share) == STUCK
     assert stack.ask(driver_values.shares_of_server, server) == []
+    plan(stack, failing("unmanage_share", "Refused"))
+    stack.do(share_management.unmanage, ADMIN, share)
+    assert stack.settled_share(share) == "unmanage_error"
+    assert stack.ask(driver_values.shares_of_server, server) == []
 
 
 def test_room_is_given_back_when_the_data_have_gone(ground: Ground) -> None:
@@ -169,6 +173,8 @@ def test_an_expired_share_goes_as_its_project_would_delete_it(ground: Ground) ->
     soft_deleted_shares.delete_due(stack.engine, HOSTS, is_deferred=True)
     assert stack.settled_share(share) == STUCK
     assert used(stack)[0] == 0
+    stack.do(share_management.unmanage, ADMIN, share)
+    assert stack.settled_share(share) == "gone"
 
 
 def test_it_leaves_its_share_group(ground: Ground) -> None:
@@ -184,3 +190,23 @@ def test_it_leaves_its_share_group(ground: Ground) -> None:
     assert stack.settled_share(share) == STUCK
     stack.do(share_groups.delete, MEMBER, group)
     assert stack.ask(share_groups.LISTING.find, ADMIN, {}, Page(), True) == []
+
+
+def test_work_that_ends_later_gives_no_quota_back_again(ground: Ground) -> None:
+    """An administrator set the status of a share by hand while it was extended or shrunk, and its
+    project deleted it."""
+    stack = ground.stack
+    for size, method, verb in (
+        (5, "extend_share", shares.extend),
+        (1, "shrink_share", shares.shrink),
+    ):
+        _, share = ground.share(size=2)
+        before = slate(stack)
+        plan(stack, failing(method, "hang"))
+        stack.do(verb, MEMBER, share, size)
+        stack.do(shares.reset_status, ADMIN, share, "available")
+        defer(stack, share)
+        assert used(stack) == (0, 0, 0, 0)
+        plan(stack, failing(method, "Refused") if size == 5 else failing("none", "Refused"))
+        assert stack.settled_share(share) == "gone"
+        assert used(stack) == (0, 0, 0, 0), before

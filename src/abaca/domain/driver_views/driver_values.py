@@ -161,10 +161,10 @@ def shares_of_back_end(conn: Connection, service_host: str) -> list[Share]:
 
 
 def _is_there() -> sa.ColumnElement[bool]:
-    """SQL condition: the back end has the share. Of one that was never taken over it may have
-    anything by that id, whatever the status of the share has become since."""
+    """SQL condition: the back end has the share, for its project. Of one that was never taken over
+    it may have anything by that id, whatever the status of the share has become since."""
     on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
-    return on_it & (shares_table.c.size > 0)
+    return on_it & (shares_table.c.size > 0) & shares_table.c.deletion_deferred_at.is_(None)
 
 
 def server_of_share(conn: Connection, share_server_id: str) -> ShareServer | None:

@@ -155,7 +155,7 @@ def _of_shares(conn: Connection, condition: sa.ColumnElement[bool]) -> list[Snap
     back end may have anything."""
     here = sa.select(share_instances.c.id).where(condition)
     on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitted[Permit.IS_ON_SERVER])
-    there = on_it & (share_snapshots.c.size > 0)
+    there = on_it & (share_snapshots.c.size > 0) & share_snapshots.c.deletion_deferred_at.is_(None)
     return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & there)
 
 

@@ -251,7 +251,7 @@ def _of_owner(query: sa.Select[Any], caller: Caller) -> sa.Select[Any]:
     query = query.select_from(share_access_rules).join(
         shares_table, shares_table.c.id == share_access_rules.c.share_id
     )
-    return query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id)
+    return query if caller.is_admin else query.where(shares.is_of_project(caller))
 
 
 def _listing(caller: Caller, share_id: str | None, sees_hidden: bool) -> Listing:

@@ -24,7 +24,11 @@ MOST = 27
 _HOSTS = sa.select(share_instances.c.share_id, share_instances.c.host).where(
     share_instances.c.share_id.in_(sa.bindparam("ids", expanding=True))
 )
-_LOCKED = sa.select(shares.c.id, shares.c.metadata).order_by(shares.c.id).with_for_update(of=shares)
+_LOCKED = (
+    sa.select(shares.c.id, shares.c.metadata, shares.c.deletion_deferred_at)
+    .order_by(shares.c.id)
+    .with_for_update(of=shares)
+)
 _own = shares.alias("own")
 
 
@@ -43,7 +47,7 @@ def hold(conn: Connection, caller: Caller, request: ShareRequest) -> Pools:
         found = {row.id: row for row in _locked(conn, named, caller.project_id)}
         for share_id in sorted(named):
             row = found.get(share_id)
-            if row is None:
+            if row is None or row.deletion_deferred_at is not None:
                 raise Missing(f"Share {share_id} could not be found.")
             for key, hinted in ((SAME, request.same_host), (DIFFERENT, request.different_host)):
                 if share_id in hinted and len(_ids(row.metadata, key)) >= MOST:

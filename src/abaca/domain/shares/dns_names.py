@@ -40,6 +40,7 @@ _ENCODED = re.compile(r"..--")  # xn--… is shown as other letters, which may l
 _HASHED = "project-"
 
 _ASKED = shares.c.metadata[KEY].as_string()
+_IS_KEPT = shares.c.deletion_deferred_at.is_(None)  # else its project may give the name away
 
 
 class AllNames(NamedTuple):
@@ -88,7 +89,7 @@ def require_allowed(conn: Connection, share_id: str, limits: RowLimits) -> None:
             "no two hyphens as third and fourth character."
         )
     hold_in_project(conn, KEY, share.project_id)
-    others = (shares.c.project_id == share.project_id) & (shares.c.id != share_id)
+    others = (shares.c.project_id == share.project_id) & (shares.c.id != share_id) & _IS_KEPT
     taken = conn.scalar(sa.select(shares.c.id).where(others, share.label == _ASKED).limit(1))
     if taken is not None:
         raise Conflict(f"The {KEY} '{share.label}' is that of share {taken} already.")
@@ -141,7 +142,7 @@ def _is_others(conn: Connection, share: Mapping[str, Any], label: str) -> bool:
     """Whether an older share of the project asked for it too, before names were judged."""
     older = sa.tuple_(shares.c.created_at, shares.c.id) < (share["created_at"], share["id"])
     query = sa.select(shares.c.id).where(
-        shares.c.project_id == share["project_id"], label == _ASKED, older
+        shares.c.project_id == share["project_id"], label == _ASKED, older, _IS_KEPT
     )
     return conn.scalar(query.limit(1)) is not None
 
@@ -156,7 +157,12 @@ def _named_shares(conn: Connection) -> sa.CursorResult[Any]:
             _ASKED.label("label"),
         )
         .join(share_instances, share_instances.c.share_id == shares.c.id)
-        .where(_ASKED.is_not(None), IS_ACTIVE, share_instances.c.share_server_id.is_not(None))
+        .where(
+            _ASKED.is_not(None),
+            _IS_KEPT,
+            IS_ACTIVE,
+            share_instances.c.share_server_id.is_not(None),
+        )
         .order_by(shares.c.created_at, shares.c.id)
     )
 

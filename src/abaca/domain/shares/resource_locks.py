@@ -230,7 +230,7 @@ def _share_of_rule(conn: Connection, caller: Caller, access_id: str) -> str:
         .where(share_access_rules.c.id == access_id)
     )
     share_id: str | None = conn.scalar(
-        query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id)
+        query if caller.is_admin else query.where(shares.is_of_project(caller))
     )
     if share_id is None:
         raise Missing(f"Access rule {access_id} could not be found.")

@@ -262,8 +262,10 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 def _release(conn: Connection, row: sa.Row[Any], size: int) -> None:
     """Release GiB of quotas and pool; a negative size claims them regardless of limits, because the
-    share already has them."""
-    quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size)
+    share already has them. The quotas of a share whose deletion is deferred were given back whole.
+    """
+    if row.deletion_deferred_at is None:
+        quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size)
     placement.release(conn, row.host, size)
 
 

@@ -467,7 +467,8 @@ def retry_deletion(conn: Connection, instance_id: str) -> bool:
 
 
 def _defer_deletion(conn: Connection, share: sa.Row[Any]) -> None:
-    """The share is its project's no longer: neither in its quotas nor in a share group."""
+    """The share is its project's no longer: neither in its quotas, nor in a share group, nor soft-
+    deleted, which would keep it from being unmanaged."""
     gigabytes = share.growing_to or share.size
     scope = (share.project_id, share.user_id, share.share_type_id)
     quota_usages.release(conn, *scope, shares=1, gigabytes=gigabytes)
@@ -475,7 +476,12 @@ def _defer_deletion(conn: Connection, share: sa.Row[Any]) -> None:
     conn.execute(
         sa.update(shares)
         .where(shares.c.id == share.id)
-        .values(deletion_deferred_at=now, share_group_id=None, updated_at=now)
+        .values(
+            deletion_deferred_at=now,
+            share_group_id=None,
+            scheduled_to_be_deleted_at=None,
+            updated_at=now,
+        )
     )
 
 
@@ -496,6 +502,12 @@ def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]], status: 
             states.force(conn, states.SHARE, instance.instance_id, "error")
         states.move(conn, states.SHARE, instance.instance_id, status)
         start(conn, "share_delete", instance)
+
+
+def is_of_project(caller: Caller) -> sa.ColumnElement[bool]:
+    """SQL condition: the share is the caller's project's, and will be: its deletion is not
+    deferred."""
+    return (shares.c.project_id == caller.project_id) & shares.c.deletion_deferred_at.is_(None)
 
 
 def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:

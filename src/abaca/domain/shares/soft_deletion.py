@@ -27,11 +27,12 @@ from abaca.values import Caller
 
 def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: int) -> None:
     """Soft-delete a share for so many seconds. Raises Forbidden in a status that does not permit
-    it, with snapshots, backups or resource locks, and for one that is soft-deleted already."""
+    it, with snapshots (but those whose deletion is deferred), backups or resource locks, and for
+    one that is soft-deleted already."""
     share = shares.lock(conn, caller, share_id)
     shares.require_not_soft_deleted(share)
     shares.require_status(share, Permit.SOFT_DELETE)
-    shares.require_no_snapshots(conn, share)
+    shares.require_no_snapshots(conn, share, but_deferred=True)
     shares.require_no_backups(conn, share)
     share_membership.require_no_member(share, "soft-deleted")
     resource_lock_checks.require_share_deletable(conn, share_id)
