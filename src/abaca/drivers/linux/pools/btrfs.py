@@ -237,6 +237,7 @@ class BtrfsPool:
                 if found != share_id:
                     self._require_room(pool, found, size_gib)
                     os.rename(found, share_id, src_dir_fd=pool.shares, dst_dir_fd=pool.shares)
+                    _LOG.info("pool %s: subvolume %s is now %s", self.root, found, share_id)
                 self._require_room(pool, share_id, size_gib)
                 _set_limit(pool, share, size_gib)
         return size_gib
