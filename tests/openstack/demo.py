@@ -91,6 +91,9 @@ class OpenstackScene(Scene):
     def environment(self) -> dict[str, str]:
         return {"OS_CLIENT_CONFIG_FILE": str(self._clouds), "OS_CLOUD": CLOUD}
 
+    def page_login(self) -> str:
+        return "log in with what `openstack token issue -f value -c id` prints"
+
     def headers(self) -> dict[str, str]:
         return dict(self._session.get_auth_headers() or {})
 

@@ -98,14 +98,23 @@ def play_steps(
 
 def _wait_for_visitor(play: Play) -> None:
     click.echo("\nEverything stays until Ctrl-C. To look around:")
-    for name, value in play.scene.environment().items():
-        click.echo(f"  export {name}={value}")
-    click.echo(f"  openstack share list\n  ip netns\n  tail -f {play.scene.log}")
+    click.echo(welcome(play.scene))
     try:
         while True:
             threading.Event().wait(3600)
     except KeyboardInterrupt:
         click.echo()
+
+
+def welcome(scene: Scene) -> str:
+    """What a visitor is told: the web page, commands, the log."""
+    return "\n".join(
+        (
+            f"  {scene.page_url} in a browser: {scene.page_login()}",
+            *(f"  export {name}={value}" for name, value in scene.environment().items()),
+            f"  openstack share list\n  ip netns\n  tail -f {scene.log}",
+        )
+    )
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

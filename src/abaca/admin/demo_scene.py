@@ -31,6 +31,7 @@ from abaca import config
 from abaca.admin import clouds_file
 from abaca.admin.ports import free_port
 from abaca.api import microversions
+from abaca.api.page import serving
 from abaca.drivers.linux import inventory, namespaces
 from abaca.drivers.linux.bounds import NFS_PORT
 from abaca.drivers.linux.clients import attach_client, detach_client
@@ -227,6 +228,20 @@ class Scene:
         finally:
             done.set()
             watcher.join()
+
+    @property
+    def page_url(self) -> str:
+        """Where a browser finds the web page."""
+        return f"{clouds_file.listening_url(self.conf)}{serving.BASE}/"
+
+    def page_login(self) -> str:
+        """How one logs in there."""
+        path = clouds_file.path_of(self.conf)
+        return f"log in with the user and password in {path}"
+
+    def page(self) -> str:
+        """Its markup, as a browser on this machine is given it."""
+        return self._answer(f"{serving.BASE}/", None).decode()
 
     def headers(self) -> dict[str, str]:
         """What a request says of who sends it."""

@@ -105,6 +105,7 @@ def start(play: Play) -> None:
         service["State"] == "up" and service["Host"].endswith("@linux"),
         f"back end {service['Host']} is {service['State']}",
     )
+    play.require("main.js" in play.scene.page(), f"the web page is at {play.scene.page_url}")
     play.empty = play.scene.leftovers()
 
 
