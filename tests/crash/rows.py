@@ -34,11 +34,6 @@ from abaca.domain.capacity.quota_usages import COUNTED
 from abaca.domain.rows import states
 from abaca.workflow import inspection, queue
 
-GOES_ON = {
-    "creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change",
-     "syncing",
-    "queued_to_apply", "applying", "queued_to_deny", "denying",
-}  # fmt: skip
 NOUNS = {
     "share network": states.SHARE_NETWORK,
     "share server": states.SHARE_SERVER,
@@ -56,7 +51,7 @@ def going_on(conn: Connection) -> list[str]:
         for what, noun in NOUNS.items()
         for id_, status in conn.execute(
             sa.select(noun.table.c.id, noun.table.c[noun.column]).where(
-                noun.table.c[noun.column].in_(GOES_ON)
+                noun.table.c[noun.column].in_(states.IN_PROGRESS)
             )
         )
     ]
@@ -206,7 +201,7 @@ class _Stored(NamedTuple):
 
 
 def _quotas(conn: Connection) -> list[str]:
-    """What is counted is what is there."""
+    """What is counted is what is there, and is not to go by a deferred deletion."""
     wanted: Counter[tuple[str, str, str, str]] = Counter()
 
     def count(project: str, user: str | None, share_type: str | None, **amounts: int) -> None:
@@ -219,9 +214,9 @@ def _quotas(conn: Connection) -> list[str]:
 
     claimed = sa.func.coalesce(shares.c.growing_to, shares.c.size)
     for row in conn.execute(
-        sa.select(
-            shares.c.project_id, shares.c.user_id, share_instances.c.share_type_id, claimed
-        ).join(share_instances)
+        sa.select(shares.c.project_id, shares.c.user_id, share_instances.c.share_type_id, claimed)
+        .join(share_instances)
+        .where(shares.c.deletion_deferred_at.is_(None))
     ):
         stored = _Stored(*row)
         count(*stored[:3], shares=1, gigabytes=stored.size)
@@ -236,6 +231,7 @@ def _quotas(conn: Connection) -> list[str]:
             share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id
         )
         .join(share_instances, share_instances.c.id == share_snapshot_instances.c.share_instance_id)
+        .where(share_snapshots.c.deletion_deferred_at.is_(None))
     ):
         stored = _Stored(*row)
         count(*stored[:3], snapshots=1, snapshot_gigabytes=stored.size)

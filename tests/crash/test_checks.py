@@ -66,6 +66,20 @@ def test_what_is_at_rest_is_right(stack: Stack) -> None:
     assert stack.ask(rows.errors) == []
 
 
+def test_what_goes_by_a_deferred_deletion_is_counted_no_more(stack: Stack) -> None:
+    for table in (tables.share_snapshots, tables.shares):
+        change(stack, table, deletion_deferred_at=utcnow())
+    change(stack, tables.share_snapshot_instances, status="error_deferred_deleting")
+    change(stack, tables.share_instances, status="error_deferred_deleting")
+    assert len(told := rows.violations(stack.engine)) and all("counted" in each for each in told)
+    change(stack, tables.quota_usages, shares=0, gigabytes=0, snapshots=0, snapshot_gigabytes=0)
+    assert rows.violations(stack.engine) == []
+    change(stack, tables.share_instances, status="deferred_deleting")
+    assert "is deferred_deleting, and nothing works on it" in "\n".join(
+        rows.violations(stack.engine)
+    )
+
+
 SPOILS: list[tuple[sa.Table, dict[str, Any], str]] = [
     (tables.share_instances, {"status": "extending"}, "is extending, and nothing works on it"),
     (
