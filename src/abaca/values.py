@@ -27,13 +27,20 @@ SYSTEM = ""  # the project id of callers whose token is for the whole system and
 class Caller(Value):
     """Who makes a request. `is_admin`: sees and may change every project's resources.
     `project_id`: SYSTEM for a caller without one. `token`: the name of the application token by
-    which the user logged in, if by one."""
+    which the user logged in, if by one. `sees_deferred`: whether what is being deleted by a
+    deferred deletion is shown; None: if it is an administrator."""
 
     user_id: str
     project_id: str
     roles: tuple[str, ...] = ()
     is_admin: bool = False
     token: str = ""
+    sees_deferred: bool | None = None
+
+    @property
+    def is_shown_deferred(self) -> bool:
+        """`sees_deferred`, decided."""
+        return self.is_admin if self.sees_deferred is None else self.sees_deferred
 
 
 class Host(Value):

@@ -3,6 +3,7 @@ end: tests/operations."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
+from abaca.api.app import create_app
 from abaca.db.session import begin
 from abaca.db.tables import shares
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, Api, BackEnd
 
+AUDITOR = "otto:red:reader,auditor"
 ALLOW = {"access_type": "ip", "access_to": "10.0.0.9"}
 
 
@@ -193,6 +196,57 @@ def test_only_administrators_see_the_snapshot(api: Api, share: str, snapshot: st
     assert ids(api, "/snapshots?all_tenants=1", ADMIN) == [snapshot]
     words = api.fault("POST", f"{url}/action", {"reset_status": {"status": "available"}}, 403)
     assert "has its quota back" in words
+
+
+@pytest.mark.parametrize(
+    ("check", "seen_by"),
+    [
+        ("rule:admin", {ADMIN}),
+        ("rule:admin or role:auditor", {ADMIN, AUDITOR}),
+        ("rule:reader", {ADMIN, ALICE, READER, AUDITOR}),
+        ("!", set()),
+    ],
+)
+def test_the_policy_says_who_sees_them(
+    api: Api,
+    share: str,
+    snapshot: str,
+    conf: cfg.ConfigOpts,
+    engine: Engine,
+    check: str,
+    seen_by: set[str],
+) -> None:
+    """In lists, counts and by the id; of another project only administrators, and a public share
+    everybody who sees its like. What is done to it stays an administrator's."""
+    api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    with begin(engine) as conn:
+        conn.execute(sa.update(shares).values(is_public=False))
+    rules = (
+        "share:list_shares_in_deferred_deletion_states",
+        "share_snapshot:list_snapshots_in_deferred_deletion_states",
+    )
+    Path(conf.state_dir, "policy.yaml").write_text(
+        "".join(f'"{name}": "{check}"\n' for name in rules)
+    )
+    api = Api(create_app(conf, engine))
+    for who in (ADMIN, ALICE, READER, AUDITOR, BOB):
+        everything = "all_tenants=1&" if who == ADMIN else ""
+        for what, id_ in (("shares", share), ("snapshots", snapshot)):
+            seen = [id_] if who in seen_by else []
+            for url in (f"/{what}", f"/{what}/detail"):
+                for version in ("2.8", "2.99"):
+                    asked = f"{url}?{everything}"
+                    assert ids(api, asked, who, version=version) == seen, (who, url)
+            counted = api("GET", f"/{what}?{everything}with_count=true", who=who, version="2.99")
+            assert counted["count"] == len(seen), who
+            for version in ("2.8", "2.99"):
+                status = 200 if seen else 404
+                api.expect(status, "GET", f"/v2/{what}/{id_}", who=who, version=version)
+    api.fault("DELETE", f"/shares/{share}", None, 404, who=ALICE)
+    body = {"share": {"display_name": "x"}}
+    api.fault("PUT", f"/shares/{share}", body, 404, who=ALICE)
+    api.fault("DELETE", f"/snapshots/{snapshot}", None, 404, who=ALICE)
 
 
 def test_no_share_is_made_from_it(api: Api, share: str, snapshot: str) -> None:

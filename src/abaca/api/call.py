@@ -150,6 +150,10 @@ class Call:
         """Whether the policy rule `rule` permits the caller."""
         return self._service.policy.permits(self.caller, rule)
 
+    def shown_deferred_by(self, rule: str) -> Caller:
+        """The caller, who is shown deferred deletions if the policy rule `rule` permits it."""
+        return msgspec.structs.replace(self.caller, sees_deferred=self.permits(rule))
+
     def enforce(self, rule: str) -> None:
         """Raises PolicyForbids unless the policy rule `rule` permits the caller."""
         self._service.policy.enforce(self.caller, rule)

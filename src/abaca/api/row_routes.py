@@ -119,6 +119,10 @@ class RowRoutes:
         handle.__name__ = "force_delete"
         return self._named(action(f"{self.one_url}/action", "force_delete", handle, rule))
 
+    def reader(self, call: Call) -> Caller:
+        """Who rows are shown to."""
+        return call.caller
+
     def index(self, call: Call) -> Any:
         """GET …: ids, names and what else is short."""
         return self._list(call, SUMMARY)
@@ -130,7 +134,7 @@ class RowRoutes:
     def show(self, call: Call, **ids: str) -> Row:
         """GET …/{id}"""
         with read(call.engine) as conn:
-            return self.one(call, self.noun.get(conn, call.caller, only(ids)))
+            return self.one(call, self.noun.get(conn, self.reader(call), only(ids)))
 
     def update(self, call: Call, **ids: str) -> Row:
         """PUT …/{id}: what is absent stays."""
@@ -161,12 +165,14 @@ class RowRoutes:
         if wanted.counted:
             with read(call.engine) as conn:
                 more["count"] = listing.count(
-                    conn, call.caller, wanted.filters, wanted.all_projects
+                    conn, self.reader(call), wanted.filters, wanted.all_projects
                 )
 
         def fetch(page: Page) -> Part:
             with read(call.engine) as conn:
-                rows = listing.find(conn, call.caller, wanted.filters, page, wanted.all_projects)
+                rows = listing.find(
+                    conn, self.reader(call), wanted.filters, page, wanted.all_projects
+                )
             following = listings.following(
                 page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]]
             )

@@ -44,7 +44,7 @@ from abaca.domain.shares import share_creation, share_management, shares, soft_d
 from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.shares.share_requests import ShareRequest
 from abaca.errors import Forbidden, Invalid, Missing, Unprocessable
-from abaca.values import Page
+from abaca.values import Caller, Page
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
 _QUERY = ListQuery(
@@ -93,8 +93,8 @@ def show(call: Call, share_id: str) -> dict[str, Any]:
     """GET /shares/{id}"""
     with read(call.engine) as conn:
         if _with_locations(call):
-            return _one(call, shares.get(conn, call.caller, share_id, with_export_locations=True))
-        found = Found(*shares.get_version(conn, call.caller, share_id))
+            return _one(call, shares.get(conn, _reader(call), share_id, with_export_locations=True))
+        found = Found(*shares.get_version(conn, _reader(call), share_id))
         kept = call.kept(SHARE, [found], partial(_views, call, conn), level=SHOW)
     if not kept:
         raise Missing(f"Share {share_id} could not be found.")
@@ -299,7 +299,7 @@ def _list(call: Call, level: int) -> Any:
     more = {}
     if is_counted:
         with read(call.engine) as conn:
-            more["count"] = shares.count(conn, call.caller, filters, all_projects)
+            more["count"] = shares.count(conn, _reader(call), filters, all_projects)
     return call.listed("shares", partial(_part, call, level, filters, all_projects), more=more)
 
 
@@ -308,7 +308,7 @@ def _part(call: Call, level: int, filters: dict[str, Any], all_projects: bool, p
         if _with_locations(call):
             views = shares.find(
                 conn,
-                call.caller,
+                _reader(call),
                 filters,
                 page,
                 all_projects,
@@ -317,7 +317,7 @@ def _part(call: Call, level: int, filters: dict[str, Any], all_projects: bool, p
             ages = [(view["created_at"], view["id"]) for view in views[-1:]]
             shown = call.shown(SHARE, [_linked(call, view) for view in views], level=level)
             return Part(shown, shares.following(page, filters, len(views), ages))
-        rows = shares.find_versions(conn, call.caller, filters, page, all_projects)
+        rows = shares.find_versions(conn, _reader(call), filters, page, all_projects)
         found = [Found(row[0], tuple(row[1:])) for row in rows]
         ages = [(each.version[-1], each.id) for each in found[-1:]]
         kept = call.kept(SHARE, found, partial(_views, call, conn), level=level)
@@ -326,6 +326,10 @@ def _part(call: Call, level: int, filters: dict[str, Any], all_projects: bool, p
 
 def _views(call: Call, conn: Connection, ids: list[str]) -> list[dict[str, Any]]:
     return [_linked(call, row) for row in shares.with_ids(conn, ids)]
+
+
+def _reader(call: Call) -> Caller:
+    return call.shown_deferred_by("share:list_shares_in_deferred_deletion_states")
 
 
 def _with_locations(call: Call) -> bool:
@@ -455,6 +459,10 @@ RESOURCE = Resource(
         admin("share:list_all_projects", "List the shares of all projects."),
         admin("share:list_by_host", "List shares by the back end that they are on."),
         admin("share:list_by_share_server_id", "List shares by the share server that they are on."),
+        admin(
+            "share:list_shares_in_deferred_deletion_states",
+            "Have shares shown and listed whose deletion is deferred.",
+        ),
         admin(
             "share:set_public_share",
             "Make a share public, so that all projects see it, or private again.",

@@ -26,6 +26,7 @@ from abaca.api.wire.snapshots import SNAPSHOT, Revert, SnapshotCreate, SnapshotU
 from abaca.db.session import begin
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Unprocessable
+from abaca.values import Caller
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
 _QUERY = ListQuery(
@@ -42,6 +43,9 @@ _QUERY = ListQuery(
 
 
 class _Snapshots(RowRoutes):
+    def reader(self, call: Call) -> Caller:
+        return call.shown_deferred_by("share_snapshot:list_snapshots_in_deferred_deletion_states")
+
     def delete(self, call: Call, **ids: str) -> None:
         """DELETE /snapshots/{id}"""
         is_deferred = call.conf.is_deferred_deletion_enabled
@@ -133,5 +137,9 @@ RESOURCE = Resource(
     ],
     rules=[
         admin("share_snapshot:list_all_projects", "List the snapshots of all projects."),
+        admin(
+            "share_snapshot:list_snapshots_in_deferred_deletion_states",
+            "Have snapshots shown and listed whose deletion is deferred.",
+        ),
     ],
 )

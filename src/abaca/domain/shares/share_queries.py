@@ -8,6 +8,7 @@ without rare filters (ADR 0069).
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -129,15 +130,20 @@ _IDS = (
         availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id
     )
 )
-ANY_SHARE, _any_version = (
-    query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS)
-)
-_IS_VISIBLE = sa.and_(
-    sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public),
-    shares.c.deletion_deferred_at.is_(None),
-)
-VISIBLE_SHARE = ANY_SHARE.where(_IS_VISIBLE)
-ANY_VERSION, VISIBLE_VERSION = Lookup(_any_version), Lookup(_any_version.where(_IS_VISIBLE))
+
+
+def _one_for(query: sa.Select[Any], is_admin: bool, with_deferred: bool) -> sa.Select[Any]:
+    query = query.where(shares.c.id == sa.bindparam("share_id"))
+    if not is_admin:
+        own = shares.c.project_id == sa.bindparam("project_id")
+        query = query.where(sa.or_(own, shares.c.is_public))
+    return query if with_deferred else query.where(shares.c.deletion_deferred_at.is_(None))
+
+
+_WHO = tuple(itertools.product((False, True), repeat=2))
+SHARE = {who: _one_for(_SHARES, *who) for who in _WHO}
+"""One share, by whether an administrator asks, and whether deferred deletions are shown."""
+VERSION_OF_SHARE = {who: Lookup(_one_for(_VERSIONS, *who)) for who in _WHO}
 WITH_IDS = _SHARES.where(shares.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 _KEPT = 64  # statements of lists, and of counts; those that nobody asks for go first
@@ -161,7 +167,7 @@ class Search:
             not (all_projects and caller.is_admin),
             bool(filters.get("is_public")),
             bool(filters.get("is_soft_deleted")),
-            caller.is_admin,
+            caller.is_shown_deferred,
             tuple(name for name in filters if name in _COLUMNS),
         )
         self._parameters = {name: filters[name] for name in self._scope.equal}

@@ -68,7 +68,7 @@ def get(
     conn: Connection, caller: Caller, share_id: str, *, with_export_locations: bool = False
 ) -> dict[str, Any]:
     """One share: the caller's own, a public one, or any for an administrator."""
-    query = share_queries.ANY_SHARE if caller.is_admin else share_queries.VISIBLE_SHARE
+    query = share_queries.SHARE[caller.is_admin, caller.is_shown_deferred]
     rows = dicts(conn.execute(query, {"share_id": share_id, "project_id": caller.project_id}))
     if not rows:
         raise Missing(f"Share {share_id} could not be found.")
@@ -77,7 +77,7 @@ def get(
 
 def get_version(conn: Connection, caller: Caller, share_id: str) -> tuple[str, tuple[Any, ...]]:
     """Id and version of the share that `get` returns; `with_ids` returns the rest."""
-    query = share_queries.ANY_VERSION if caller.is_admin else share_queries.VISIBLE_VERSION
+    query = share_queries.VERSION_OF_SHARE[caller.is_admin, caller.is_shown_deferred]
     row = query.first(conn, {"share_id": share_id, "project_id": caller.project_id})
     if row is None:
         raise Missing(f"Share {share_id} could not be found.")

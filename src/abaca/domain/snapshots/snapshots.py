@@ -79,7 +79,7 @@ def _select() -> sa.Select[Any]:
 
 def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
     query = _select()
-    if not caller.is_admin:
+    if not caller.is_shown_deferred:
         query = query.where(share_snapshots.c.deletion_deferred_at.is_(None))
     return (
         query
