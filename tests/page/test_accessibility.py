@@ -26,22 +26,22 @@ def share(alice: Tenant) -> str:
 
 
 def test_everybody_can_use_it(page: Page, share: str) -> None:
-    _require_no_fault(page, "login")
+    require_no_fault(page, "login")
     log_in(page)
     expect(page.get_by_role("link", name="drawings")).to_be_visible()
-    _require_no_fault(page, "shares")
+    require_no_fault(page, "shares")
     page.get_by_role("link", name="drawings").click()
     expect(page.get_by_label("Mount over IPv4")).to_be_visible()
-    _require_no_fault(page, "share")
+    require_no_fault(page, "share")
     page.get_by_label("Client address").fill("10.21.0.9")
     expect(page.get_by_text("Yes, directly.")).to_be_visible()
-    _require_no_fault(page, "reach")
+    require_no_fault(page, "reach")
     page.get_by_role("link", name="Topology").click()
     expect(page.get_by_role("listitem").filter(has_text="drawings")).to_be_visible()
-    _require_no_fault(page, "topology")
+    require_no_fault(page, "topology")
 
 
-def _require_no_fault(page: Page, view: str) -> None:
+def require_no_fault(page: Page, view: str) -> None:
     for theme in THEMES:
         page.get_by_label("Theme").select_option(theme)
         for width in WIDTHS:

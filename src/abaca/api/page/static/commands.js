@@ -14,6 +14,12 @@ export function commandLine(...words) {
   return words.map((word) => quoted(visible(String(word)))).join(" ");
 }
 
+/** The words of an option; none without a value. A value that looks like another option is joined. */
+export function option(name, value) {
+  if (!value) return [];
+  return value.startsWith("-") ? [`${name}=${value}`] : [name, value];
+}
+
 /** The text without characters that are not shown, or change how others are shown. */
 export function visible(text) {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "");

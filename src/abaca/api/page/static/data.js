@@ -41,13 +41,17 @@ export async function refresh() {
     change({ lists, share, listsAsOf: Date.now() });
   } catch (error) {
     if (mine !== round) return;
-    if (error.status === 401) {
-      logOut();
-      return;
-    }
+    if (loggedOutBy(error)) return;
     showError(error);
   }
   timer = setTimeout(refresh, isInProgress() && !document.hidden ? SOON : LATER);
+}
+
+/** Logs out if the error says that the credentials are not accepted (any more). */
+export function loggedOutBy(error) {
+  if (error.status !== 401) return false;
+  logOut();
+  return true;
 }
 
 export function watchVisibility() {
@@ -57,9 +61,10 @@ export function watchVisibility() {
 }
 
 function isInProgress() {
-  return Object.values(state.lists)
-    .flat()
-    .some((thing) => thing.status && !SETTLED.test(thing.status));
+  const { share, rules = [], snapshots = [] } = state.share ?? {};
+  return [share, ...rules, ...snapshots, ...Object.values(state.lists).flat()]
+    .map((thing) => thing?.status ?? thing?.state)
+    .some((status) => status && !SETTLED.test(status));
 }
 
 /** Whether the caller may list the services, which administrators may. */
@@ -87,24 +92,29 @@ async function loadLists() {
   };
 }
 
-/** The share that a view is about, with its export locations and rules; null without one. */
+/** The share that a view is about, with its export locations, rules and snapshots; null without
+ * one. */
 async function loadShare({ view, id }) {
   if (view !== "share" || !id) return null;
   const path = `/v2/shares/${encodeURIComponent(id)}`;
   try {
-    const [share, locations, rules] = await Promise.all([
+    const ofShare = `share_id=${encodeURIComponent(id)}`;
+    const everybodys = state.isAdmin ? "&all_tenants=1" : "";
+    const [share, locations, rules, snapshots] = await Promise.all([
       api.get(path),
       api.get(`${path}/export_locations`),
-      api.get(`/v2/share-access-rules?share_id=${encodeURIComponent(id)}`),
+      api.get(`/v2/share-access-rules?${ofShare}`),
+      api.get(`/v2/snapshots/detail?${ofShare}${everybodys}`),
     ]);
     return {
       id,
       share: share.share,
       locations: locations.export_locations,
       rules: rules.access_list,
+      snapshots: snapshots.snapshots,
     };
   } catch (error) {
-    if (error.status === 404) return { id, share: null, locations: [], rules: [] };
+    if (error.status === 404) return { id, share: null, locations: [], rules: [], snapshots: [] };
     throw error;
   }
 }

@@ -17,7 +17,9 @@ const VIEWS = { shares: Shares, share: Share, topology: Topology };
 
 function Page({ state }) {
   if (!state.isLoggedIn) return html`<${Login} authStrategy=${state.authStrategy} />`;
-  return html`<${Shell} state=${state}><${VIEWS[state.route.view]} state=${state} /><//>`;
+  const { view, id } = state.route;
+  // keyed: what is open on the page of one thing does not stay open on that of another
+  return html`<${Shell} state=${state}><${VIEWS[view]} key=${`${view}/${id}`} state=${state} /><//>`;
 }
 
 /** The part of the URL after `#`: /view/id. */

@@ -73,6 +73,14 @@ export function Notice({ notice }) {
 
 /** Shows what was refused. */
 export function showError(error) {
-  const text = error.status === 0 ? t("no_answer") : error.message;
-  change({ notice: { kind: "error", text, requestId: error.requestId } });
+  change({ notice: { kind: "error", text: reasonOf(error), requestId: error.requestId } });
 }
+
+/** Why something was refused, and by which request one finds it in the log. */
+export function Refusal({ error }) {
+  return html`<p><span class="problem">${reasonOf(error)}</span>
+    ${error.requestId && html` <span class="quiet">${t("request_id")} <code>${error.requestId}</code></span>`}
+  </p>`;
+}
+
+const reasonOf = (error) => (error.status === 0 ? t("no_answer") : error.message);

@@ -1,16 +1,37 @@
 // One share: where it is exported, whom it admits, and what to copy to mount it.
 
+import { Component } from "./vendor/preact.mjs";
+
+import {
+  addRule, createSnapshot, deleteShare, deleteSnapshot, removeRule, resizeShare, revertToSnapshot,
+} from "./actions.js";
 import { commandLine, fstabLine, kubernetesVolume, mountCommand, parts } from "./commands.js";
+import { Doing } from "./doing.js";
 import { html } from "./html.js";
 import { addressOf, subnetOf } from "./locations.js";
 import { CopyText, Facts, nameOf, Status, Time } from "./parts.js";
 import { Reach } from "./reach.js";
 import { t } from "./text.js";
 
-export function Share({ state }) {
+/** The view: one at a time of what can be done is open, by the place where its form is. */
+export class Share extends Component {
+  state = { place: null, action: null, opened: 0 };
+
+  act = (place, action) => this.setState(({ opened }) => ({ place, action, opened: opened + 1 }));
+  close = () => this.setState({ place: null, action: null });
+
+  render({ state }, { place, action, opened }) {
+    // keyed: what was typed and confirmed for one action is not for the next
+    const doing = (where) =>
+      where === place && html`<${Doing} key=${opened} action=${action} close=${this.close} />`;
+    return html`<${Whole} state=${state} act=${this.act} doing=${doing} />`;
+  }
+}
+
+function Whole({ state, act, doing }) {
   const { share: open, route, lists } = state;
   if (!open || open.id !== route.id) return html`<p class="quiet">${t("loading")}</p>`;
-  const { share, locations, rules } = open;
+  const { share, locations, rules, snapshots } = open;
   if (!share) return html`<p>${t("share_gone")} <a href="#/shares">${t("back_to_shares")}</a></p>`;
   const network = lists.shareNetworks?.find((one) => one.id === share.share_network_id);
   const subnets = network?.share_network_subnets ?? [];
@@ -18,6 +39,11 @@ export function Share({ state }) {
     <p><a href="#/shares">← ${t("back_to_shares")}</a></p>
     <div class="bar"><h1>${nameOf(share)}</h1><${Status} of=${share.status} /></div>
     <${Facts} rows=${facts(share, network)} />
+    <p class="buttons">
+      <button type="button" onClick=${() => act("share", resizeShare(share))}>${t("resize")}</button>
+      <button type="button" onClick=${() => act("share", deleteShare(share))}>${t("share_delete")}</button>
+    </p>
+    ${doing("share")}
     <section>
       <h2>${t("export_locations")}</h2>
       ${locations.length
@@ -26,7 +52,25 @@ export function Share({ state }) {
     </section>
     <section>
       <h2>${t("access")}</h2>
-      ${rules.length ? html`<${Rules} rules=${rules} />` : html`<${NoRules} share=${share} />`}
+      ${rules.length
+        ? html`<${Rules} rules=${rules} remove=${(rule) => act("rules", removeRule(share, rule))} />`
+        : html`<p class="quiet">${t("access_none")}</p>`}
+      <p class="buttons">
+        <button type="button" onClick=${() => act("rules", addRule(share))}>${t("rule_add")}</button>
+      </p>
+      ${doing("rules")}
+    </section>
+    <section>
+      <h2>${t("snapshots")}</h2>
+      ${snapshots.length
+        ? html`<${Snapshots} snapshots=${snapshots}
+            revert=${(snapshot) => act("snapshots", revertToSnapshot(share, snapshot))}
+            remove=${(snapshot) => act("snapshots", deleteSnapshot(snapshot))} />`
+        : html`<p class="quiet">${t("snapshots_none")}</p>`}
+      <p class="buttons">
+        <button type="button" onClick=${() => act("snapshots", createSnapshot(share))}>${t("snapshot_create")}</button>
+      </p>
+      ${doing("snapshots")}
     </section>
     <${Reach} open=${open} subnets=${subnets} />
     <section>
@@ -79,7 +123,7 @@ function Locations({ locations, subnets }) {
   </table>`;
 }
 
-function Rules({ rules }) {
+function Rules({ rules, remove }) {
   return html`<table class="list">
     <thead>
       <tr>
@@ -87,6 +131,7 @@ function Rules({ rules }) {
         <th scope="col">${t("access_level")}</th>
         <th scope="col">${t("access_state")}</th>
         <th scope="col" class="wide">${t("created")}</th>
+        <th scope="col">${t("actions")}</th>
       </tr>
     </thead>
     <tbody>
@@ -97,15 +142,42 @@ function Rules({ rules }) {
           <td>${rule.access_level}</td>
           <td><${Status} of=${rule.state} /></td>
           <td class="wide"><${Time} of=${rule.created_at} /></td>
+          <td><button type="button" aria-label=${t("rule_remove_one", { client: rule.access_to })}
+            onClick=${() => remove(rule)}>${t("remove")}</button></td>
         </tr>`,
       )}
     </tbody>
   </table>`;
 }
 
-function NoRules({ share }) {
-  const command = commandLine("openstack", "share", "access", "create", share.id, "ip", "10.0.0.0/24");
-  return html`<${CopyText} label=${t("access_none")} text=${command} />`;
+function Snapshots({ snapshots, revert, remove }) {
+  return html`<table class="list">
+    <thead>
+      <tr>
+        <th scope="col">${t("name")}</th>
+        <th scope="col">${t("status")}</th>
+        <th scope="col" class="wide number">${t("size")}</th>
+        <th scope="col" class="wide">${t("created")}</th>
+        <th scope="col">${t("actions")}</th>
+      </tr>
+    </thead>
+    <tbody>
+      ${snapshots.map(
+        (snapshot) => html`<tr key=${snapshot.id}>
+          <td>${nameOf(snapshot)}</td>
+          <td><${Status} of=${snapshot.status} /></td>
+          <td class="wide number">${snapshot.size} GiB</td>
+          <td class="wide"><${Time} of=${snapshot.created_at} /></td>
+          <td><span class="buttons">
+            <button type="button" aria-label=${t("revert_to", { name: nameOf(snapshot) })}
+              onClick=${() => revert(snapshot)}>${t("revert")}</button>
+            <button type="button" aria-label=${t("snapshot_delete_one", { name: nameOf(snapshot) })}
+              onClick=${() => remove(snapshot)}>${t("delete")}</button>
+          </span></td>
+        </tr>`,
+      )}
+    </tbody>
+  </table>`;
 }
 
 /** The preferred location, or the first one. */

@@ -2,20 +2,33 @@
 
 import { Component } from "./vendor/preact.mjs";
 
-import { commandLine } from "./commands.js";
+import { createShare } from "./actions.js";
+import { get } from "./api.js";
+import { Doing } from "./doing.js";
 import { html } from "./html.js";
-import { CopyText, nameOf, shortId, Status, Time } from "./parts.js";
+import { nameOf, shortId, showError, Status, Time } from "./parts.js";
 import { t } from "./text.js";
 
 const AT_FIRST = 200; // rows; more are drawn on demand
 
 export class Shares extends Component {
-  state = { filter: "", isWhole: false };
+  state = { filter: "", isWhole: false, creates: null };
 
-  render({ state }, { filter, isWhole }) {
+  create = async () => {
+    try {
+      const { share_types: types } = await get("/v2/types");
+      this.setState({ creates: createShare({ types, networks: this.props.state.lists.shareNetworks }) });
+    } catch (error) {
+      showError(error);
+    }
+  };
+
+  render({ state }, { filter, isWhole, creates }) {
     const { shares, shareNetworks } = state.lists;
     if (!shares) return html`<p class="quiet">${t("loading")}</p>`;
-    if (!shares.length) return html`<${NoShares} />`;
+    const creation = html`<p><button type="button" onClick=${this.create}>${t("share_create")}</button></p>
+      ${creates && html`<${Doing} action=${creates} close=${() => this.setState({ creates: null })} />`}`;
+    if (!shares.length) return html`<${NoShares} />${creation}`;
     const found = shares.filter((share) => matches(share, filter));
     const shown = isWhole ? found : found.slice(0, AT_FIRST);
     const networks = new Map(shareNetworks.map((network) => [network.id, network]));
@@ -26,6 +39,7 @@ export class Shares extends Component {
           onInput=${(event) => this.setState({ filter: event.currentTarget.value })} />
         <span class="quiet">${t("shown_of", { shown: shown.length, all: shares.length })}</span>
       </div>
+      ${creation}
       ${found.length
         ? html`<${Table} shares=${shown} networks=${networks} isAdmin=${state.isAdmin} />`
         : html`<p class="quiet">${t("no_match")}</p>`}
@@ -79,12 +93,8 @@ function networkName(networks, share) {
 }
 
 function NoShares() {
-  const command = commandLine(
-    "openstack", "share", "create", "NFS", "1", "--name", "first", "--share-network", "NETWORK",
-  );
   return html`
     <h1>${t("shares")}</h1>
-    <p>${t("about_shares")}</p>
-    <${CopyText} label=${t("shares_none")} text=${command} />
+    <p>${t("about_shares")} ${t("shares_none")}</p>
   `;
 }

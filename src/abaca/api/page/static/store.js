@@ -6,7 +6,7 @@ const EMPTY = {
   user: "",
   lists: {}, // by name, what the API listed last
   listsAsOf: null,
-  share: null, // the one that is open: {share, locations, rules}
+  share: null, // the one that is open: {share, locations, rules, snapshots}
   notice: null, // {kind: "error" | "done", text, requestId}
   filter: "",
 };
