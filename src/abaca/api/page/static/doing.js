@@ -21,7 +21,7 @@ export class Doing extends Component {
   }
 
   componentDidMount() {
-    this.base.querySelector("input, select, .buttons button").focus();
+    this.form.querySelector("input, select, .buttons button").focus();
   }
 
   close = () => {
@@ -50,7 +50,7 @@ export class Doing extends Component {
   render({ action }, { values, isConfirmed, isBusy, refusal }) {
     const { title, fields, final, request } = action;
     const set = (name, value) => this.setState({ values: { ...values, [name]: value } });
-    return html`<form class="doing" aria-label=${title} onSubmit=${this.submit}
+    return html`<form class="doing" aria-label=${title} ref=${(form) => (this.form = form)} onSubmit=${this.submit}
       onKeyDown=${(event) => event.key === "Escape" && this.close()}>
       <p class="title">${title}</p>
       ${fields.map((field) => html`<${Field} key=${field.name} field=${field} value=${values[field.name]}
@@ -63,7 +63,7 @@ export class Doing extends Component {
       </label>`}
       <div role="alert">${refusal && html`<${Refusal} error=${refusal} />`}</div>
       <p class="buttons">
-        <button class=${final ? "final" : "main"} disabled=${isBusy}>${title}</button>
+        <button class=${final ? "final" : "main"} aria-disabled=${isBusy ? "true" : undefined}>${title}</button>
         <button type="button" onClick=${this.close}>${t("cancel")}</button>
       </p>
     </form>`;
