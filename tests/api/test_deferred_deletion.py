@@ -143,7 +143,7 @@ def test_no_share_is_placed_by_it(api: Api, share: str, hint: str) -> None:
 
 def test_its_name_in_dns_is_free(api: Api, share: str, conf: cfg.ConfigOpts) -> None:
     conf.set_override("domain", "shares.example", group="dns")
-    named = {"metadata": {"dns_name": "docs"}}
+    named: dict[str, Any] = {"metadata": {"dns_name": "docs"}}
     api("POST", f"/shares/{share}/metadata", named, who=ALICE)
     api("DELETE", f"/shares/{share}", who=ALICE, status=202)
     assert api.share(api.share_network()["id"], who=ALICE, **named)["metadata"] == named["metadata"]

@@ -185,6 +185,8 @@ def test_lists_and_filters_show_nothing_of_the_other_project(api: Api, theirs: K
     for route, version in every_route():
         if route.method != "GET" or parameters(route):
             continue
+        if route.name == "projects.index_v3":  # any name is a project's: test_identity
+            continue
         filters = [
             f"{name}={theirs.get(name, SECRET)}"
             for name in route.query

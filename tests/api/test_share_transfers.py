@@ -316,7 +316,7 @@ def test_who_cannot_accept(api: Api, offered: Offered) -> None:
     api("DELETE", "/quota-sets/blue", status=202)
     private = {"share_type": {"share_type_access:is_public": False}}
     api("PUT", f"/types/{offered.type_id}", private)
-    assert "not open to project blue" in offered.accept(made, 400)
+    assert "not accessible to project blue" in offered.accept(made, 400)
     assert used(api, "blue") == {} and offered.shown()["project_id"] == "red"
     access = {"addProjectAccess": {"project": "blue"}}
     api("POST", f"/types/{offered.type_id}/action", access, status=202)

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.each_database
 
 FEW, MANY = 1, 20
 SINGLE = {  # what answers with one thing, however many there are
+    "/v3/projects",  # from the file of users
+    "/v3/auth/projects",
     "/v2/types/default",
     "/v2/limits",
     "/v2/",

@@ -283,13 +283,13 @@ def test_work_that_was_claimed_and_is_not_carried_out_is_taken_up(
     """The database failed just after the claim; other housekeeping fails all the time."""
     stack = install(unused_share_server_cleanup_interval=1)
     share_network = stack.share_network(*stack.network("10.1.0.0/24"))
-    monkeypatch.setattr(retention, "LOST_SECONDS", 0.2)
 
     def has_a_bug(*_: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(unused_share_servers, "delete_unused", has_a_bug)
-    with stack.working():
+    with monkeypatch.context() as always, stack.working():
+        always.setattr(retention, "LOST_SECONDS", 0.2)
+        always.setattr(unused_share_servers, "delete_unused", has_a_bug)
         claimed: list[str] = []  # by id, each: at first all are asked about at once
         database = _get_dbos_instance()._sys_db
 

@@ -11,12 +11,13 @@ def test_absent_means_no() -> None:
     supports = {
         name: value
         for name, value in silent.items()
-        if name.endswith("_support") and not name.startswith("ipv")
+        if name.endswith("_support") and not name.startswith(("ipv", "sg_"))
     }
     assert {"share_server_multiple_subnet_support", "network_allocation_update_support"} <= set(
         supports
     )
     assert set(supports.values()) == {False}
+    assert silent["sg_consistent_snapshot_support"] is None
 
 
 def test_the_two_are_independent() -> None:

@@ -204,7 +204,7 @@ def test_a_project_that_asks_often_has_its_turn_after_the_others() -> None:
         for number, thread in enumerate(threads, 1):
             thread.start()
             while len(turns._waiting) < number:
-                time.sleep(0.001)
+                threading.Event().wait(0.001)
     for thread in threads:
         thread.join(NEVER)
     assert order == ["once", "often", "often", "often", "often"]
@@ -212,16 +212,14 @@ def test_a_project_that_asks_often_has_its_turn_after_the_others() -> None:
 
 def test_after_a_pause_that_failed_clients_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is done again at once. Clients that hear nothing in between lose their leases."""
-    monkeypatch.setattr(client_pause, "REST_SECONDS", 0.3)
     turns = Turns(rest=0.0, patience=NEVER)
-    with turns.taken("one"):
-        ended = time.monotonic()
-    with suppress(Unavailable), turns.taken("one"):
-        assert time.monotonic() - ended < 0.3
-        ended = time.monotonic()
-        raise Unavailable("busy")
-    with turns.taken("one"):
-        assert time.monotonic() - ended >= 0.3
+    with monkeypatch.context() as patch:
+        patch.setattr(client_pause, "REST_SECONDS", 0.3)
+        with suppress(Unavailable), turns.taken("one"):
+            ended = time.monotonic()
+            raise Unavailable("busy")
+        with turns.taken("one"):
+            assert time.monotonic() - ended >= 0.3
 
 
 def test_one_share_that_cannot_be_served_keeps_no_other_from_new_addresses(
@@ -233,7 +231,6 @@ def test_one_share_that_cannot_be_served_keeps_no_other_from_new_addresses(
     def lose(*_: object) -> None:
         raise Refused("the pool does not have the data of one")
 
-    monkeypatch.setattr(made, "_ensure", lose)
     before = ExportLocation(path="192.0.2.4:/shares/moved", ip_version=4)
     moved, forged = (
         Share(
@@ -247,7 +244,9 @@ def test_one_share_that_cannot_be_served_keeps_no_other_from_new_addresses(
         )
         for name, forged_name in (("moved", None), ("forged", "../x"))
     )
-    update = made.ensure_shares([forged, moved])
+    with monkeypatch.context() as patch:
+        patch.setattr(made, "_ensure", lose)
+        update = made.ensure_shares([forged, moved])
     assert update is not None
     assert {
         name: [each.path for each in share.export_locations or []]

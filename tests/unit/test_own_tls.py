@@ -175,9 +175,10 @@ def test_a_renewal_that_fails_in_any_way_is_tried_again(
             stopping.set()
         raise ValueError("a name that no certificate can hold")
 
-    monkeypatch.setattr(serve, "CERTIFICATE_SECONDS", 0.0)
-    monkeypatch.setattr(own_tls, "keep", failing)
-    serve._keep_certificate(conf, stopping)
+    with monkeypatch.context() as patch:
+        patch.setattr(serve, "CERTIFICATE_SECONDS", 0.0)
+        patch.setattr(own_tls, "keep", failing)
+        serve._keep_certificate(conf, stopping)
     assert len(tries) == 2
 
 

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from threading import Event, Thread
 
 import click
@@ -26,6 +27,7 @@ from abaca.admin.supervisor import Child, ChildFailed, Supervisor
 from abaca.db.session import create_engine, read, utcnow
 from abaca.domain.services import services
 from abaca.errors import AbacaError, Conflict
+from abaca.reconcile import passes
 from abaca.worker.backends import default_backend
 
 LOG = logging.getLogger(__name__)
@@ -115,12 +117,13 @@ def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
 def _keep_certificate(conf: cfg.ConfigOpts, stopping: Event) -> None:
     """Once an hour: a certificate of ours that is about to end is made anew. The API sees it."""
     while own_tls.is_needed(conf) and not stopping.wait(CERTIFICATE_SECONDS):
-        try:
-            with state_dir.one_at_a_time(conf):
-                for line in own_tls.keep(conf):
-                    LOG.info("%s", line)
-        except Exception as error:  # whatever it is: it is tried again
-            LOG.warning("the certificate cannot be renewed: %s", error)
+        passes.once("renewal of the certificate", partial(_renew_certificate, conf))
+
+
+def _renew_certificate(conf: cfg.ConfigOpts) -> None:
+    with state_dir.one_at_a_time(conf):
+        for line in own_tls.keep(conf):
+            LOG.info("%s", line)
 
 
 def _require_free_port(conf: cfg.ConfigOpts) -> None:
