@@ -12,8 +12,9 @@ from abaca.db.session import begin, utcnow
 from abaca.db.tables import quota_usages, share_instances, shares
 from abaca.db.tables import snapshot_schedules as table
 from abaca.domain.shares import share_metadata, soft_deletion
+from abaca.domain.shares.schedules import SNAPSHOTS
 from abaca.domain.snapshots import scheduled_snapshots, snapshots
-from abaca.reconcile.scheduled_snapshots import take_due
+from abaca.reconcile.schedules import take_due
 from abaca.values import Page
 from tests.operations.scene import available_share, failing, plan, share, told, world
 from tests.stack import MEMBER, Stack
@@ -148,7 +149,7 @@ def test_one_that_fails_first_stays_until_a_good_one_comes(
 def test_what_another_pass_has_taken_is_not_taken_again(stack: Stack, share_network: str) -> None:
     id_ = scheduled_share(stack, share_network, "hourly:2")
     let_time_pass(stack, id_)
-    (scheduled,) = stack.ask(scheduled_snapshots.due, HOSTS)
+    (scheduled,) = stack.ask(SNAPSHOTS.due, HOSTS)
     for _ in range(2):
         stack.do(scheduled_snapshots.take, scheduled)
     assert len(taken(stack, id_)) == 1
@@ -164,7 +165,7 @@ def test_projects_take_turns(stack: Stack, share_network: str) -> None:
     )
     for share_id in (*others, id_):
         let_time_pass(stack, share_id)
-    found = stack.ask(scheduled_snapshots.due, HOSTS, 2)
+    found = stack.ask(SNAPSHOTS.due, HOSTS, 2)
     assert id_ in {scheduled.share_id for scheduled in found}
 
 

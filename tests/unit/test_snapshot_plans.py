@@ -35,7 +35,7 @@ def test_a_schedule_has_several_parts() -> None:
         ("yearly:1", "'yearly:1' is not"),
         ("daily:7@24:00", "'daily:7@24:00' is not"),
         ("daily:7@3:30", "'daily:7@3:30' is not"),
-        ("hourly:2@00:30", "hourly snapshots have no time of day"),
+        ("hourly:2@00:30", "hourly ones have no time of day"),
         ("daily:1,,weekly:1", "'' is not"),
         ("daily:1,daily:2@01:00", "it names daily twice"),
         ("none,daily:1", "'none' is not"),

@@ -34,7 +34,7 @@ from abaca.reconcile import (
     late_addresses,
     measured_usage,
     passes,
-    scheduled_snapshots,
+    schedules,
     soft_deleted_shares,
     subnet_drain_deadlines,
     unused_share_servers,
@@ -192,8 +192,8 @@ class Worker:
             "soft-deleted shares": partial(
                 soft_deleted_shares.delete_due, engine, hosts, is_deferred=is_deferred
             ),
-            "scheduled snapshots": partial(
-                scheduled_snapshots.take_due, engine, hosts, config.quota_defaults(conf)
+            "snapshots and backups by a schedule": partial(
+                schedules.take_due, engine, hosts, config.quota_defaults(conf)
             ),
             "expired transfers": partial(expired_transfers.end_due, engine),
             "expired answers about clients": partial(expired_client_answers.forget_expired, engine),

@@ -61,10 +61,11 @@ from abaca.db.tables.shares import (
     share_instances,
     shares,
 )
-from abaca.db.tables.snapshot_schedules import snapshot_schedules
+from abaca.db.tables.snapshot_schedules import backup_schedules, snapshot_schedules
 
 __all__ = [
     "availability_zones",
+    "backup_schedules",
     "client_inquiries",
     "departed_share_servers",
     "driver_data",

@@ -25,6 +25,7 @@ share_backups = sa.Table(
     sa.Column("restore_progress", sa.Integer, nullable=False, default=0),  # percent
     # while it is restored: the share that gets the data
     sa.Column("restore_share_id", sa.String(36)),
+    sa.Column("frequency", sa.String(16)),  # of the schedule by which it was made; null: none
     *timestamps(),
     sa.Index("ix_share_backups_project_id_created_at", "project_id", "created_at"),
 )

@@ -7,7 +7,7 @@ A share is `backup_creating` or `backup_restoring` while that goes on, and one o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 from zlib import crc32
@@ -93,9 +93,11 @@ def create(
     name: str | None = None,
     description: str | None = None,
     backup_type: str | None = None,
+    frequency: str | None = None,
     quota_defaults: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Store a backup in `creating` and have the share copied; returns its view.
+    """Store a backup in `creating` and have the share copied; returns its view. `frequency`: of the
+    schedule by which it is made.
 
     Raises Invalid for a share that does not exist or is not available, that has snapshots or
     backups of another type, or whose back end keeps no backups; Forbidden for a soft-deleted one;
@@ -130,6 +132,7 @@ def create(
             host=Host.parse(share.host).service,
             availability_zone_id=_zone_of(conn, share.instance_id),
             backup_type=backup_type,
+            frequency=frequency,
             created_at=utcnow(),
         )
     )
@@ -277,17 +280,23 @@ def _row(conn: Connection, backup_id: str) -> sa.Row[Any]:
     return row
 
 
-def _require_type(conn: Connection, share: sa.Row[Any], backup_type: str | None) -> None:
-    """One share has backups of one type, as the first of them that stands was called."""
-    kept = conn.execute(
+def types_of(conn: Connection, share_id: str) -> Sequence[str | None]:
+    """The type of a share's backups; empty if none stands. One share has backups of one type, as
+    the first of them that stands was called."""
+    query = (
         sa.select(share_backups.c.backup_type)
-        .where(share_backups.c.share_id == share.id, share_backups.c.status != "error")
+        .where(share_backups.c.share_id == share_id, share_backups.c.status != "error")
         .order_by(share_backups.c.created_at)
         .limit(1)
-    ).one_or_none()
-    if kept is not None and kept.backup_type != backup_type:
+    )
+    return conn.scalars(query).all()
+
+
+def _require_type(conn: Connection, share: sa.Row[Any], backup_type: str | None) -> None:
+    types = types_of(conn, share.id)
+    if types and backup_type not in types:
         raise Invalid(
-            f"Share {share.id} has existing backups with backup_type: '{kept.backup_type}'. You "
+            f"Share {share.id} has existing backups with backup_type: '{types[0]}'. You "
             "must delete these backups to schedule a backup with a different backup_type, or "
             "re-use the same backup_type."
         )

@@ -34,10 +34,10 @@ from abaca.domain.share_groups.share_group_creation import GroupRequest, Place
 from abaca.domain.share_types import share_types as types
 from abaca.domain.shares import (
     export_choices,
+    schedules,
     share_ground,
     share_membership,
     share_supports,
-    snapshot_schedules,
 )
 from abaca.domain.shares import (
     share_instances as instances,
@@ -314,16 +314,14 @@ def _store_shares(
         ],
     )
     plans = {
-        type_id: snapshot_schedules.plans(
+        type_id: schedules.plans(
             {},
             of_type,
             snapshot_support=share_supports.is_true(of_type.get(types.SNAPSHOT_SUPPORT)),
         )
         for type_id, of_type in specs.items()
     }
-    snapshot_schedules.begin(
-        conn, {ids[member.id]: plans[member.share_type_id] for member in members}
-    )
+    schedules.begin(conn, {ids[member.id]: plans[member.share_type_id] for member in members})
 
 
 def _export_choices(

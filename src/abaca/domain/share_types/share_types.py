@@ -65,10 +65,13 @@ EXPORT_FAMILY = "abaca:export_subnets"
 FAMILIES = {"ipv4": 4, "ipv6": 6}
 SNAPSHOT_SCHEDULE = "abaca:snapshot_schedule"
 """Snapshots of shares of the type are taken at these times (`snapshot_plans`)."""
+BACKUP_SCHEDULE = "abaca:backup_schedule"
+"""The same of backups."""
 TENANT_VISIBLE = (
     BOOLEAN_SPECS
     | SIZE_SPECS
-    | {AVAILABILITY_ZONES, REPLICATION_TYPE, EXPORT_FAMILY, SNAPSHOT_SCHEDULE, MOUNT_POINT_PREFIX}
+    | {AVAILABILITY_ZONES, REPLICATION_TYPE, EXPORT_FAMILY, SNAPSHOT_SCHEDULE, BACKUP_SCHEDULE}
+    | {MOUNT_POINT_PREFIX}
 )
 
 # Built once: building it costs every creation of a share more than the database needs for it.
@@ -76,7 +79,7 @@ _SPECS_OF = sa.select(share_type_extra_specs.c.spec_key, share_type_extra_specs.
     share_type_extra_specs.c.share_type_id == sa.bindparam("share_type_id")
 )
 _OWN_SCOPE = "abaca:"
-_OWN = (EXPORT_FAMILY, SNAPSHOT_SCHEDULE)
+_OWN = (EXPORT_FAMILY, SNAPSHOT_SCHEDULE, BACKUP_SCHEDULE)
 
 
 def create(
@@ -266,6 +269,11 @@ def _require_what_specs_need(extra_specs: Mapping[str, str]) -> None:
         raise Invalid(
             f"Invalid extra_spec: {SNAPSHOT_SCHEDULE}: the type needs {SNAPSHOT_SUPPORT}=True."
         )
+    if SNAPSHOT_SCHEDULE in extra_specs and BACKUP_SCHEDULE in extra_specs:
+        raise Invalid(
+            f"Invalid extra_spec: {SNAPSHOT_SCHEDULE} and {BACKUP_SCHEDULE} exclude each other: a "
+            "share with snapshots is not backed up."
+        )
 
 
 def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
@@ -298,8 +306,8 @@ def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
             )
         if key == MOUNT_POINT_PREFIX:
             _check_prefix(value)
-        if key == SNAPSHOT_SCHEDULE:
-            _check_schedule(value)
+        if key in (SNAPSHOT_SCHEDULE, BACKUP_SCHEDULE):
+            _check_schedule(key, value)
     try:
         nfs_specs(extra_specs)
     except Refused as refusal:
@@ -314,11 +322,11 @@ def _check_prefix(text: str) -> None:
         )
 
 
-def _check_schedule(text: str) -> None:
+def _check_schedule(key: str, text: str) -> None:
     try:
         snapshot_plans.parse(text)
     except ValueError as error:
-        raise Invalid(f"Invalid extra_spec: {SNAPSHOT_SCHEDULE}={text}: {error}.") from None
+        raise Invalid(f"Invalid extra_spec: {key}={text}: {error}.") from None
 
 
 def _boolean(value: str) -> bool | None:

@@ -1,9 +1,9 @@
-"""What a snapshot schedule says: `hourly:24, daily:7@03:30, weekly:4`.
+"""What a schedule of snapshots or backups says: `hourly:24, daily:7@03:30, weekly:4`.
 
-Share types say it in the extra spec `abaca:snapshot_schedule`, shares in their metadata
-`snapshot_schedule`. Each part has a frequency, how many snapshots are kept and, but for `hourly`,
-the time of day in UTC. Without a time each share has a minute of its own, so that not all are taken
-at once: within each hour, or within the first hour of the day.
+Share types say it in the extra specs `abaca:snapshot_schedule` and `abaca:backup_schedule`, shares
+in their metadata `snapshot_schedule` and `backup_schedule`. Each part has a frequency, how many are
+kept and, but for `hourly`, the time of day in UTC. Without a time each share has a minute of its
+own, so that not all are taken at once: within each hour, or within the first hour of the day.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ def _plan(part: str) -> SnapshotPlan:
         )
     frequency, kept, hour, minute = found.groups()
     if int(kept) > MOST_KEPT:
-        raise ValueError(f"at most {MOST_KEPT} {frequency} snapshots can be kept, not {kept}")
+        raise ValueError(f"at most {MOST_KEPT} {frequency} ones can be kept, not {kept}")
     if hour is None:
         return SnapshotPlan(frequency, int(kept))
     if frequency == HOURLY:
-        raise ValueError("hourly snapshots have no time of day")
+        raise ValueError("hourly ones have no time of day")
     return SnapshotPlan(frequency, int(kept), 60 * int(hour) + int(minute))
 
 

@@ -17,20 +17,20 @@ from abaca.db.tables import share_instances, share_type_projects, share_types
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import states
 from abaca.domain.share_types import share_types as types
-from abaca.domain.share_types.snapshot_plans import SnapshotPlan
 from abaca.domain.shares import (
     affinity,
     export_choices,
     mount_point_names,
+    schedules,
     share_ground,
     share_membership,
     share_sizes,
     share_sources,
     share_supports,
-    snapshot_schedules,
 )
 from abaca.domain.shares import shares as share_nouns
 from abaca.domain.shares.affinity import Pools
+from abaca.domain.shares.schedules import Plans
 from abaca.domain.shares.share_ground import Ground
 from abaca.domain.shares.share_requests import ShareRequest
 from abaca.domain.shares.share_sources import Source
@@ -56,7 +56,7 @@ _SHARE_TYPE = (
 
 class _Terms(NamedTuple):
     """What is asked for, judged, with what a source gives. `zones`: zone id → name; `zone_id`: the
-    zone asked for; `plans`: the snapshot schedule."""
+    zone asked for; `plans`: the schedules."""
 
     request: ShareRequest
     source: Source | None
@@ -64,7 +64,7 @@ class _Terms(NamedTuple):
     specs: dict[str, str]
     zones: dict[str, str]
     zone_id: str | None
-    plans: list[SnapshotPlan]
+    plans: Plans
 
 
 class _Place(NamedTuple):
@@ -102,7 +102,7 @@ def create(
         gigabytes=terms.request.size,
     )
     share_id = _insert(conn, caller, terms, _place(conn, terms, ground, hinted, choices))
-    snapshot_schedules.begin(conn, {share_id: terms.plans})
+    schedules.begin(conn, {share_id: terms.plans})
     affinity.tell(conn, share_id, terms.request)
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
 
@@ -128,7 +128,7 @@ def _terms(conn: Connection, caller: Caller, request: ShareRequest) -> _Terms:
         raise Invalid(f"Invalid input received: {complaint}")
     zones = share_ground.zone_names(conn)
     zone_id = share_ground.requested_zone(zones, request.availability_zone)
-    plans = snapshot_schedules.plans(
+    plans = schedules.plans(
         request.metadata,
         specs,
         snapshot_support=share_supports.is_true(specs.get(types.SNAPSHOT_SUPPORT)),

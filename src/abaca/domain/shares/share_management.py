@@ -38,10 +38,10 @@ from abaca.domain.shares import (
     export_locations,
     mount_point_names,
     resource_lock_checks,
+    schedules,
     share_membership,
     share_sizes,
     share_supports,
-    snapshot_schedules,
 )
 from abaca.domain.shares import share_instances as instances
 from abaca.domain.shares import shares as share_nouns
@@ -126,8 +126,8 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
         )
     )
     supports_snapshots = share_supports.is_true(specs.get(share_types.SNAPSHOT_SUPPORT))
-    plans = snapshot_schedules.plans({}, specs, snapshot_support=supports_snapshots)
-    snapshot_schedules.begin(conn, {share_id: plans})
+    plans = schedules.plans({}, specs, snapshot_support=supports_snapshots)
+    schedules.begin(conn, {share_id: plans})
     options = msgspec.json.encode(wanted.driver_options).decode()
     share_nouns.start_on(
         conn,

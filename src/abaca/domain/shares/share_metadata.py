@@ -1,5 +1,5 @@
 """Changing the metadata of shares, and what follows: `export_subnets` moves the exports of a share
-in use, `snapshot_schedule` says when snapshots are taken."""
+in use, `snapshot_schedule` and `backup_schedule` say when snapshots and backups are made."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from abaca.domain.shares import (
     access_rule_states,
     access_rules,
     export_choices,
+    schedules,
     shares,
-    snapshot_schedules,
 )
 from abaca.errors import Invalid
 from abaca.values import Caller, ExportChoice
@@ -37,7 +37,7 @@ def change(
 
     A new `export_subnets` is checked at once and takes effect in the background, with the rules.
     Raises Invalid if it names unknown subnets, or the share cannot be changed now, and for a
-    `snapshot_schedule` that makes no sense.
+    `snapshot_schedule` or `backup_schedule` that makes no sense.
     """
     instances = shares.lock_instances(conn, caller, share_id)
     before, metadata = instances[0].metadata, change(instances[0].metadata)
@@ -50,20 +50,28 @@ def change(
             require_room_for_work(conn, instances[0].project_id, limits)
         changes["export_choice"] = export_choices.stored(_chosen(conn, ready, metadata))
     conn.execute(sa.update(shares_table).where(shares_table.c.id == share_id).values(changes))
-    if before.get(snapshot_schedules.KEY) != metadata.get(snapshot_schedules.KEY):
-        _schedule(conn, instances[0], metadata)
+    changed = [each for each in schedules.KINDS if before.get(each.key) != metadata.get(each.key)]
+    if changed:
+        _schedule(conn, instances[0], metadata, changed)
     if is_chosen_anew:
         access_rule_states.apply_all_again(conn, ready)
     return metadata
 
 
-def _schedule(conn: Connection, share: sa.Row[Any], metadata: dict[str, str]) -> None:
-    plans = snapshot_schedules.plans(
+def _schedule(
+    conn: Connection,
+    share: sa.Row[Any],
+    metadata: dict[str, str],
+    changed: Sequence[schedules.Schedules],
+) -> None:
+    plans = schedules.plans(
         metadata,
         share_types.specs_of(conn, share.share_type_id),
         snapshot_support=bool(share.snapshot_support),
     )
-    snapshot_schedules.replace(conn, share.id, plans)
+    for each, wanted in zip(schedules.KINDS, plans, strict=True):
+        if each in changed:
+            each.replace(conn, share.id, wanted)
 
 
 def _chosen(
