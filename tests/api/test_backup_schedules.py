@@ -52,10 +52,11 @@ def test_a_share_has_the_schedule_of_its_metadata(api: Api, network: str, engine
 
 
 def test_without_one_it_has_that_of_its_type(api: Api, network: str, engine: Engine) -> None:
-    share_type(api, "kept", **{"abaca:backup_schedule": "daily:7"})
-    by_type = api.share(network, share_type="kept")["id"]
+    by_type: dict[str, Any] = {"abaca:backup_schedule": "daily:7"}
+    share_type(api, "kept", **by_type)
+    typed = api.share(network, share_type="kept")["id"]
     none = api.share(network, share_type="kept", metadata={"backup_schedule": "none"})["id"]
-    assert schedule(engine, by_type) == [("daily", 7, None)]
+    assert schedule(engine, typed) == [("daily", 7, None)]
     assert schedule(engine, none) == []
     api("DELETE", f"/shares/{none}/metadata/backup_schedule", who=ALICE)
     assert schedule(engine, none) == [("daily", 7, None)]
