@@ -259,7 +259,7 @@ def test_the_last_subnet_of_a_network_and_of_a_server_with_shares_stays(two: Sta
     subnet = two.ask(share_network_subnets.find, MEMBER, share_network)[0]["id"]
     refused(two, Conflict, f"{subnet} is the last one", share_network, subnet)
     two.add_subnet(share_network, second, zone="zone-b")
-    refused(two, Conflict, f"{server_of(two, share)} holds shares", share_network, subnet)
+    refused(two, Conflict, f"{server_of(two, share)}, which has shares", share_network, subnet)
 
 
 def test_what_is_not_there_or_anothers_is_missing(scene: Scene) -> None:

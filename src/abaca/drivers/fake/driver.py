@@ -67,7 +67,7 @@ class FakeDriver(FakeServers, FakeShares, FakeBackups):
         """
         with self._store.read() as world:
             told: dict[str, Any] = msgspec.to_builtins(world)
-            del told["neighbours"]
+            del told["neighbours"], told["own_addresses"]
             for id_, share in world.shares.items():
                 told["shares"][id_]["export_locations"] = [
                     location.path for location in world.export_locations(share)
