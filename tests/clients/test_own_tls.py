@@ -4,7 +4,6 @@ authority, over IPv4 and IPv6, and nothing is answered in clear text."""
 from __future__ import annotations
 
 import http.client
-import shutil
 import socket
 import ssl
 import subprocess
@@ -98,7 +97,6 @@ def test_the_entry_that_was_written_for_the_administrator_works_as_it_is(
     assert openstack.ask("share", "service", "list")
 
 
-@pytest.mark.skipif(not shutil.which("openstack"), reason="openstack is not on the path")
 def test_the_environment_variable_is_enough(service: Installation, tmp_path: Path) -> None:
     openstack = client(service, tmp_path, "127.0.0.1")
     openstack._environment["OS_CACERT"] = str(service.state_dir / "ca.pem")
