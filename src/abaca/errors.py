@@ -158,3 +158,8 @@ class Refused(BackendError):
 BACKEND_ERRORS: dict[str, type[BackendError]] = {
     cls.__name__: cls for cls in (Unavailable, OutcomeUnknown, NoSpace, Refused)
 }
+
+
+class Stopping(BaseException):
+    """The worker stops. Not an `Exception`, so that nothing is recorded: the work continues here at
+    the next start."""

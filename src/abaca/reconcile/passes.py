@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from threading import Event
 
-from abaca.workflow.journal import Stopping
+from abaca.errors import Stopping
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,8 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from abaca.errors import OutcomeUnknown, Unavailable
-from abaca.workflow.journal import Stopping
+from abaca.errors import OutcomeUnknown, Stopping, Unavailable
 from abaca.workflow.locks import held
 from abaca.workflow.runtime import Runtime
 

@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from abaca.db.session import begin, is_outage, read
-from abaca.errors import AbacaError
+from abaca.errors import AbacaError, Stopping
 from abaca.workflow.serializer import JsonSerializer, PickleRefused
 
 T = TypeVar("T")
@@ -31,11 +31,6 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 2.0
 _SERIALIZER = JsonSerializer()
-
-
-class Stopping(BaseException):
-    """The worker stops. Not an `Exception`, so that nothing is recorded: the work continues here at
-    the next start."""
 
 
 class Outgrown(AbacaError):

@@ -35,9 +35,9 @@ from sqlalchemy.exc import OperationalError
 
 from abaca import log_context
 from abaca.db.session import begin, is_outage, read
-from abaca.errors import BackendError, DatabaseAway, OutcomeUnknown, Unavailable
+from abaca.errors import BackendError, DatabaseAway, OutcomeUnknown, Stopping, Unavailable
 from abaca.workflow import crash_points, deadlines, locks, slots
-from abaca.workflow.journal import Journal, Outgrown, Step, Stopping
+from abaca.workflow.journal import Journal, Outgrown, Step
 from abaca.workflow.queue import request_of
 from abaca.workflow.runtime import Runtime, current
 
