@@ -67,15 +67,25 @@ def service_with_logins() -> Iterator[Installation]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def cloud_with_keystone(keystone: Keystone, service_with_keystone: Installation) -> Cloud:
+    log_in = partial(_by_keystone, keystone, service_with_keystone)
+    return _prepared(Cloud(service_with_keystone.url, log_in))
+
+
+@pytest.fixture(scope="session")
+def cloud_with_logins(service_with_logins: Installation) -> Cloud:
+    return _prepared(Cloud(service_with_logins.url, partial(_at_v3, service_with_logins)))
+
+
 @pytest.fixture(scope="session", params=["keystone", "login at /v3"])
 def cloud(request: pytest.FixtureRequest) -> Cloud:
-    """Once with each of them."""
-    if request.param == "keystone":
-        keystone: Keystone = request.getfixturevalue("keystone")
-        service: Installation = request.getfixturevalue("service_with_keystone")
-        return Cloud(service.url, partial(_by_keystone, keystone, service))
-    service = request.getfixturevalue("service_with_logins")
-    return Cloud(service.url, partial(_at_v3, service))
+    """Once with each of them. The administrator has made the share types `default` and `snapshots`,
+    and the subnet that all projects share; once, though files that follow one another in a process
+    ask for this fixture by turns."""
+    name = "cloud_with_keystone" if request.param == "keystone" else "cloud_with_logins"
+    found: Cloud = request.getfixturevalue(name)
+    return found
 
 
 def _by_keystone(
@@ -112,10 +122,7 @@ def _at_v3(service: Installation, name: str | None, agent: str) -> Gophercloud:
     return made[0]
 
 
-@pytest.fixture(scope="session")
-def administrator(cloud: Cloud) -> Gophercloud:
-    """gophercloud as the administrator, who has made the share types `default` and `snapshots`, and
-    the subnet that all projects share."""
+def _prepared(cloud: Cloud) -> Cloud:
     made = cloud.log_in(None, AGENT).at("2.50")
     supports = (
         "driver_handles_share_servers",
@@ -139,4 +146,10 @@ def administrator(cloud: Cloud) -> Gophercloud:
     )["network"]["id"]
     subnet = {"network_id": network, "cidr": "10.34.0.0/16", "ip_version": 4}
     made("POST", "/v2.0/subnets", {"subnet": subnet}, 201, base="/network")
-    return made.at("")
+    return cloud
+
+
+@pytest.fixture(scope="session")
+def administrator(cloud: Cloud) -> Gophercloud:
+    """gophercloud as the administrator."""
+    return cloud.log_in(None, AGENT)

@@ -11,7 +11,12 @@ from abaca.domain.services import hosts
 
 @click.group("host")
 def host() -> None:
-    """Worker hosts: each serves its back ends, and may reach the others by tunnels."""
+    """Worker hosts: each serves its back ends, and may reach the others by tunnels.
+
+    \b
+    Example:
+      abaca-manage host list
+    """
 
 
 @host.command("list")
@@ -44,7 +49,12 @@ def list_hosts(settings: Settings) -> None:
 @click.argument("name")
 @common_options
 def show(settings: Settings, name: str) -> None:
-    """Show one host, and what could not be connected with the others."""
+    """Show one host, and what could not be connected with the others.
+
+    \b
+    Example:
+      abaca-manage host show store-1
+    """
     with reading(settings.load()) as conn:
         view = hosts.get(conn, name)
     shown = (
@@ -69,7 +79,12 @@ def show(settings: Settings, name: str) -> None:
 @common_options
 def drain(settings: Settings, name: str, reason: str | None) -> None:
     """Put no new shares on the host NAME. What it has is served as before; a share server on btrfs
-    stays where it is."""
+    stays where it is.
+
+    \b
+    Example:
+      abaca-manage host drain store-1 --reason "new disks on Friday"
+    """
     _set(settings, name, "draining", reason)
 
 
@@ -77,7 +92,12 @@ def drain(settings: Settings, name: str, reason: str | None) -> None:
 @click.argument("name")
 @common_options
 def enable(settings: Settings, name: str) -> None:
-    """Put new shares on the host NAME again, and connect it with the others if it was fenced."""
+    """Put new shares on the host NAME again, and connect it with the others if it was fenced.
+
+    \b
+    Example:
+      abaca-manage host enable store-1
+    """
     _set(settings, name, "up", None)
 
 
@@ -87,7 +107,12 @@ def enable(settings: Settings, name: str) -> None:
 @common_options
 def fence(settings: Settings, name: str, reason: str | None) -> None:
     """Cut the host NAME off: no other host sends to it on tenants' networks, or takes anything from
-    it. Its clients on the host itself are served as before."""
+    it. Its clients on the host itself are served as before.
+
+    \b
+    Example:
+      abaca-manage host fence store-1 --reason "somebody was on it"
+    """
     _set(settings, name, "fenced", reason)
 
 

@@ -109,7 +109,7 @@ def test_a_lost_key_is_not_replaced(layout: Layout, folder: Path) -> None:
         of.require()
     assert "put it back" in lack(of) and not layout.backup_key.exists()
     layout.backup_key.write_text("ab" * 32)
-    with pytest.raises(Unavailable, match="of another key"):
+    with pytest.raises(Unavailable, match="made with another key"):
         of.require()
     layout.backup_key.write_text("no key")
     with pytest.raises(Unavailable, match="is not a key of backups"):
