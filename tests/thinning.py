@@ -6,7 +6,8 @@ set up much for few tests, marked `sampled_file(n)`, of which one in n runs, who
 run on both kinds of database, of which one in three runs on PostgreSQL, too. A module whose subject
 is the database is marked `each_database`, and runs whole on both.
 
-With a larger sample (`ABACA_SAMPLE=2`, as `.ci/run` has it) nothing is left out.
+A sample twice as large (`ABACA_SAMPLE=2`, as `.ci/run` has it) leaves out the rest of two in n;
+`ABACA_SAMPLE=all` leaves nothing out.
 """
 
 from __future__ import annotations
@@ -33,13 +34,9 @@ def keep(items: Iterable[pytest.Item], kinds: Iterable[str]) -> set[pytest.Item]
             continue
         groups.setdefault((_file(item), _one_of(item, set(kinds))), []).append(item)
     for (file, one_of), members in groups.items():
-        chosen = _drawn(one_of, f"tests of {file}")
+        chosen = sample.offsets(one_of, f"tests of {file}")
         kept |= {item for place, item in enumerate(members) if place % one_of in chosen}
     return kept
-
-
-def _drawn(one_of: int, what: str) -> set[int]:
-    return sample.offsets(one_of, what) if sample.FACTOR == 1 else set(range(one_of))
 
 
 def _files(items: Iterable[pytest.Item]) -> set[str]:
@@ -52,7 +49,7 @@ def _files(items: Iterable[pytest.Item]) -> set[str]:
         file
         for one_of, files in found.items()
         for place, file in enumerate(sorted(files))
-        if place % one_of in _drawn(one_of, f"one file of {one_of}")
+        if place % one_of in sample.offsets(one_of, f"one file of {one_of}")
     }
 
 
