@@ -2,8 +2,7 @@
 time, and the tests must notice.
 
     python -m tests.breakages [ROW …]        all, or those of some requirements: C7 D3, or with some
-    words: "reason is not" python -m tests.breakages --write        put the table into
-    docs/spec-coverage.md
+    words: "reason is not"
 
 The table is `breakages.toml`: for each requirement what is broken and how, and the tests that have
 to fail, each by what it asserts. Everything happens in copies of the tree, in which the same tests
@@ -31,8 +30,6 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".toml")
-DOCUMENT = ROOT / "docs" / "spec-coverage.md"
-MARK = "<!-- written by `python -m tests.breakages --write` -->\n"
 LONGEST_RUN_SECONDS = 900
 
 # How a test may end to have noticed: by what it asserts, by an answer of Abaca or of the database
@@ -294,23 +291,8 @@ def _require_unbroken(tree: Path, chosen: list[Breakage]) -> None:
             raise SystemExit("these tests fail although nothing is broken:\n" + "\n".join(bad))
 
 
-def section(breakages: Sequence[Breakage]) -> str:
-    """The table as it is in the document."""
-    lines = [MARK, "| # | what was broken | where | seen to fail |\n", "|---|---|---|---|\n"]
-    for breakage in breakages:
-        tests = ", ".join(f"`{test.rpartition('/')[2]}`" for test in breakage.tests)
-        lines.append(
-            f"| {breakage.row} | {breakage.what} | `{breakage.symbol or breakage.file}` | {tests} "
-            "|\n"
-        )
-    return "".join(lines)
-
-
 def main(arguments: Sequence[str]) -> int:
     """0 when everything that was tried was noticed."""
-    if list(arguments) == ["--write"]:
-        DOCUMENT.write_text(DOCUMENT.read_text().partition(MARK)[0] + section(table()))
-        return 0
     chosen = [
         each
         for each in table()
