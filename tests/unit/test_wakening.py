@@ -3,15 +3,18 @@ time-out of the test, not measured."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
+from typing import NoReturn
 
 import pytest
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, create_engine
-from abaca.workflow import dbos_database, queue
+from abaca.workflow import dbos_database, queue, wakening
 from abaca.workflow.queue import Work
 from abaca.workflow.wakening import Pace, listen
 
@@ -92,6 +95,18 @@ def test_new_work_wakes_its_worker(engine: Engine, pace: Pace) -> None:
     pace.set()
     listening.join(SOON)
     assert not listening.is_alive() and looks.has_stopped()
+
+
+def test_new_work_wakes_its_worker_where_the_kernel_does_not_tell(
+    engine: Engine, pace: Pace
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wakening, "changes", _refused)
+        test_new_work_wakes_its_worker(engine, pace)
+
+
+def _refused(_folder: Path) -> NoReturn:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_work_for_others_and_work_that_is_rolled_back_wakes_nobody(

@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from pathlib import Path
 from threading import Event, Thread
 
 import psycopg
@@ -18,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from abaca.db.session import is_sqlite
+from abaca.workflow.file_changes import changes
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ _CHANNEL = "abaca_work"
 _FORWARDING = "abaca_forwarding"
 _ALL_HOSTS = "*"
 _BETWEEN_FILE_LOOKS = 0.01
+_COMMIT_SECONDS = 0.2  # from the first write of a change until it can be seen, usually
 _HEARING_SECONDS = 0.1  # between two looks whether to stop
 _NOTIFY = sa.text("SELECT pg_notify(:channel, host) FROM unnest(CAST(:hosts AS text[])) AS host")
 
@@ -118,13 +122,23 @@ def _hear_notifications(engine: Engine, payload: str, pace: Pace, channel: str) 
 
 def _watch_file(engine: Engine, _host: str, pace: Pace, _channel: str) -> None:
     """`data_version` is another number when another connection has changed the file; asking costs
-    some microseconds."""
-    with engine.connect() as connection:
+    some microseconds. The kernel tells when the file is written, which is before the change can be
+    seen: so it is looked at often for a while then, and now and then otherwise."""
+    with engine.connect() as connection, ExitStack() as watched:
         cursor = connection.connection.cursor()
-        seen = None
+        seen, written = None, 0.0
+        try:
+            wait = watched.enter_context(changes(Path(engine.url.database or "").parent))
+        except OSError as error:
+            _LOG.info("no inotify (%s): the database's file is looked at all the time", error)
+            wait = None
         while not pace.is_set():
             (version,) = cursor.execute("PRAGMA data_version").fetchone()
             if version != seen:
                 seen = version
                 pace.wake()
-            Event.wait(pace, _BETWEEN_FILE_LOOKS)
+            is_soon = wait is None or time.monotonic() < written + _COMMIT_SECONDS
+            if is_soon:
+                Event.wait(pace, _BETWEEN_FILE_LOOKS)
+            if wait is not None and wait(0.0 if is_soon else _HEARING_SECONDS):
+                written = time.monotonic()

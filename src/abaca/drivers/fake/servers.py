@@ -29,7 +29,7 @@ from abaca.values import (
     Snapshot,
 )
 
-_LOOK_SECONDS = 0.02  # at a state file that another process may change
+_LOOK_SECONDS = 0.1  # at a state file that another process may change
 
 _OWN = "own"
 """The id of the file server of a back end without share servers."""
