@@ -24,7 +24,11 @@ pytest.importorskip(
     "manilaclient", reason="python-manilaclient is missing (pip install 'abaca[client]')"
 )
 
-pytestmark = [pytest.mark.slow("all commands of the client, one by one"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.sampled_file(4),
+    pytest.mark.slow("all commands of the client, one by one"),
+    pytest.mark.timeout(300),
+]
 
 COMPATIBILITY = Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md"
 SPECS = (

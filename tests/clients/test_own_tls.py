@@ -21,7 +21,11 @@ from abaca.admin import own_tls
 from tests.clients.command import Client
 from tests.service import FAKE_BACKEND, Installation, descendants, installation, wait_until
 
-pytestmark = [pytest.mark.slow("a running service"), pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.sampled_file(4),
+    pytest.mark.slow("a running service"),
+    pytest.mark.timeout(400),
+]
 
 CONFIG = f"{FAKE_BACKEND}[api]\nlisten = ::\ncertificate_names = shares.example.org\n"
 HOSTS = ["127.0.0.1", "[::1]"]

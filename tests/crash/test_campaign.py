@@ -21,7 +21,7 @@ from tests.databases import find_postgresql
 SECONDS = 30.0 * sample.FACTOR
 
 pytestmark = [
-    pytest.mark.sampled_file(3),
+    pytest.mark.sampled_file(4),
     pytest.mark.slow("half a minute of random kills on each back end"),
     pytest.mark.timeout(600 + 2 * SECONDS),
 ]

@@ -87,7 +87,7 @@ def place(install: Install) -> Iterator[Place]:
                 assert slate(stack) == before, str(made)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.timeout(HISTORIES * 120 + 900)  # making a history short may take five minutes
 def test_whatever_is_asked_at_once(install: Install) -> None:
     """A history is drawn before it begins: a second run of it that goes better must not draw what
@@ -139,7 +139,7 @@ MEETING_ADDITIONS: tuple[list[Ask], ...] = (
 )
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.timeout(300)
 def test_an_addition_of_a_subnet_meets_each_other_request(install: Install) -> None:
     """Always in this order, whatever hypothesis draws."""
@@ -170,7 +170,7 @@ MEETING_REMOVALS: tuple[list[Ask], ...] = (
 )
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.timeout(300)
 def test_a_removal_of_a_subnet_meets_each_other_request(install: Install) -> None:
     """Always in this order: a subnet is added to each network, then all are to go while something
@@ -204,7 +204,7 @@ MEETING_DRAINS: tuple[list[Ask], ...] = (
 )
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.timeout(300)
 def test_a_drain_of_a_subnet_meets_each_other_request(install: Install) -> None:
     """Always in this order: a subnet is added to each network, then all drain while something else
@@ -229,7 +229,7 @@ def test_a_drain_of_a_subnet_meets_each_other_request(install: Install) -> None:
             assert there.asked[f"{end.__name__} done"] > 0
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.timeout(300)
 def test_groups_and_their_shares_come_and_go_at_once(install: Install) -> None:
     """More groups than the quota allows, shares that come while their group is to go, both while

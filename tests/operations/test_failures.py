@@ -36,7 +36,7 @@ def ground(install: Install) -> Iterator[Ground]:
         yield Ground(stack)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_failure_anywhere_is_told_and_leaves_nothing(

@@ -28,7 +28,7 @@ OTHERS = [name for name in SCENARIOS if name != "share_server_add_subnet"]
 RARE = 7
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", OTHERS)
 def test_killed_anywhere_it_ends_the_same(

@@ -42,7 +42,7 @@ from tests.nfs4.connection import connect
 from tests.sample import sample
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root, pytest.mark.timeout(300)]
 
 LATER = (("two", "10.20.0.5/24"), ("two", "fd00:b::5/64"))
 LATER_CLIENT = ("10.20.0.20/24", "fd00:b::20/64")

@@ -28,7 +28,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.sample import sample
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root]
 
 ADDRESSES = [str(ip_interface(address).ip) for _, address in BOTH]
 REVERTS = 5
