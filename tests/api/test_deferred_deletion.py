@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
 from abaca.db.session import begin
-from abaca.db.tables import shares
+from abaca.db.tables import pools, share_instances, share_snapshot_instances, shares
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, Api, BackEnd
 
 AUDITOR = "otto:red:reader,auditor"
@@ -41,8 +41,8 @@ def snapshot(api: Api, back_end: BackEnd, share: str, engine: Engine) -> str:
     return str(made["snapshot"]["id"])
 
 
-def usage(api: Api) -> tuple[int, ...]:
-    quotas = api("GET", "/quota-sets/red/detail", who=ALICE)["quota_set"]
+def usage(api: Api, project: str = "red", who: str = ALICE) -> tuple[int, ...]:
+    quotas = api("GET", f"/quota-sets/{project}/detail", who=who)["quota_set"]
     names = ("shares", "gigabytes", "snapshots", "snapshot_gigabytes")
     return tuple(quotas[name]["in_use"] for name in names)
 
@@ -262,6 +262,70 @@ def test_the_share_is_deleted_as_soon_as_no_snapshot_is_seen(
     api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
     api("DELETE", f"/shares/{share}", who=ALICE, status=202)
     assert usage(api) == (0, 0, 0, 0)
+
+
+@pytest.fixture
+def stuck(api: Api, share: str, snapshot: str, engine: Engine) -> str:
+    """A newer snapshot of the share, which its project has deleted and its back end did not; its
+    id."""
+    made = api("POST", "/snapshots", {"snapshot": {"share_id": share}}, who=ALICE, status=202)
+    id_ = str(made["snapshot"]["id"])
+    instances = sa.update(share_snapshot_instances)
+    with begin(engine) as conn:
+        conn.execute(instances.values(status="available"))
+    api("DELETE", f"/snapshots/{id_}", who=ALICE, status=202)
+    with begin(engine) as conn:
+        this = share_snapshot_instances.c.snapshot_id == id_
+        conn.execute(instances.where(this).values(status="error_deferred_deleting"))
+    return id_
+
+
+@pytest.mark.parametrize("who", [ALICE, ADMIN])
+def test_a_share_is_reverted_to_the_newest_that_is_seen(
+    api: Api, share: str, snapshot: str, stuck: str, engine: Engine, who: str
+) -> None:
+    with begin(engine) as conn:
+        conn.execute(sa.update(shares).values(revert_to_snapshot_support=True))
+    body = {"revert": {"snapshot_id": snapshot}}
+    api("POST", f"/shares/{share}/action", body, who=who, status=202)
+    assert api("GET", f"/shares/{share}", who=ALICE)["share"]["status"] == "reverting"
+
+
+def test_a_share_is_backed_up_as_soon_as_no_snapshot_is_seen(
+    api: Api, share: str, snapshot: str, stuck: str, engine: Engine
+) -> None:
+    with begin(engine) as conn:
+        stats = conn.execute(sa.select(pools.c.stats)).scalar_one()
+        stats["capabilities"] |= {"backup_support": True}
+        conn.execute(sa.update(pools).values(stats=stats))
+    ask = ("POST", "/share-backups", {"share_backup": {"share_id": share}})
+    assert "while it has snapshots" in api.fault(*ask, 400, who=ALICE, version="2.80")
+    api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
+    api(*ask, who=ALICE, status=202, version="2.80")
+
+
+def test_a_share_changes_hands_with_what_is_not_seen(
+    api: Api, share: str, snapshot: str, stuck: str, engine: Engine
+) -> None:
+    """Quotas of the other project count what it sees; all snapshots of a share have its project."""
+    with begin(engine) as conn:
+        conn.execute(sa.update(share_instances).values(share_network_id=None, share_server_id=None))
+        states = sa.select(
+            share_snapshot_instances.c.snapshot_id, share_snapshot_instances.c.status
+        )
+        assert dict(conn.execute(states).all()) == {
+            snapshot: "available",
+            stuck: "error_deferred_deleting",
+        }
+    offer: dict[str, Any] = {"transfer": {"share_id": share}}
+    made = api("POST", "/share-transfers", offer, who=ALICE, status=202, version="2.77")["transfer"]
+    accept = {"accept": {"auth_key": made["auth_key"], "clear_access_rules": True}}
+    url = f"/share-transfers/{made['id']}/accept"
+    api("POST", url, accept, who=BOB, status=202, version="2.77")
+    assert usage(api) == (0, 0, 0, 0)
+    assert usage(api, "blue", BOB) == (1, 2, 1, 2)
+    assert ids(api, "/snapshots", BOB) == [snapshot]
+    assert api("GET", f"/snapshots/{stuck}", version="2.99")["snapshot"]["project_id"] == "blue"
 
 
 def test_without_the_option_nothing_is_deferred(

@@ -542,7 +542,8 @@ class ShareDriver(ABC):
         self, snapshot: Snapshot, share: Share, server: ShareServer | None
     ) -> None:
         """Revert a share, in use or not, to its newest snapshot, with `snapshot.size` GiB. Its
-        export locations and rules stay.
+        export locations and rules stay. Newer ones can be left that could not be deleted and are
+        shown to nobody: a driver that cannot revert past them deletes them, or raises.
 
         Capability `revert_to_snapshot_support`. Data written since is lost; open files may be stale
         and locks gone. With the capability `revert_keeps_mounts`, mounts stay valid, and so do

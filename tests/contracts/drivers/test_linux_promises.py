@@ -8,6 +8,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,27 @@ def test_a_snapshot_costs_what_its_share_has_written_since_the_last_one(
         share(pool, 1)
     with pytest.raises(NoSpace, match="a share of 2 GiB"):
         pool.resize(mine, 2)
+
+
+def test_snapshots_of_a_group_need_room_for_all_of_them(
+    pool_of: Callable[[int], BtrfsPool],
+) -> None:
+    """There is room for one: no client is made to wait for nothing."""
+    pool = pool_of(3)
+    mine = [share(pool, 1) for _ in range(2)]
+    for each in mine:
+        rewrite(pool, each, 900 * MIB)
+    before = pool.share_ids()
+
+    @contextmanager
+    def still() -> Iterator[None]:
+        pytest.fail("clients wait")
+        yield
+
+    with pytest.raises(NoSpace, match=r"what the shares hold, 1\.76 GiB, beside .* of 2 GiB"):
+        pool.snapshot_all({f"of-{number}": each for number, each in enumerate(mine)}, still())
+    assert pool.share_ids() == before
+    pool.snapshot_all({"of-one": mine[0]}, nullcontext())
 
 
 def test_what_was_written_a_moment_ago_counts(pool_of: Callable[[int], BtrfsPool]) -> None:

@@ -105,7 +105,9 @@ def create(
     """
     share = _share(conn, caller, share_id)
     shares.require_available(share)
-    has_snapshots = sa.select(share_snapshots.c.id).where(share_snapshots.c.share_id == share_id)
+    has_snapshots = sa.select(share_snapshots.c.id).where(
+        share_snapshots.c.share_id == share_id, share_snapshots.c.deletion_deferred_at.is_(None)
+    )
     if conn.scalar(has_snapshots.limit(1)) is not None:
         raise Invalid(f"Cannot backup share {share_id} while it has snapshots.")
     _require_type(conn, share, backup_type)

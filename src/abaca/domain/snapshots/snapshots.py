@@ -307,7 +307,9 @@ def _require_at_rest(conn: Connection, share: sa.Row[Any], snapshot: sa.Row[Any]
     newest = share_snapshots.c.created_at.desc(), share_snapshots.c.id
     latest = conn.scalar(
         sa.select(share_snapshots.c.id)
-        .where(share_snapshots.c.share_id == share.id)
+        .where(
+            share_snapshots.c.share_id == share.id, share_snapshots.c.deletion_deferred_at.is_(None)
+        )
         .order_by(*newest)
         .limit(1)
     )

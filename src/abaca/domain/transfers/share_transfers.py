@@ -221,8 +221,8 @@ def _end(conn: Connection, share: sa.Row[Any]) -> None:
 def _require_transferable(
     conn: Connection, instances: Sequence[sa.Row[Any]]
 ) -> Sequence[sa.Row[Any]]:
-    """The snapshots of a share, locked. Raises Invalid for what keeps it from changing hands;
-    Forbidden for backups."""
+    """The snapshots of a share, locked, without those whose deletion is deferred: no quota counts
+    them. Raises Invalid for what keeps it from changing hands; Forbidden for backups."""
     share = instances[0]
     if any(instance.share_network_id is not None for instance in instances):
         raise Invalid("Invalid share: Shares exported over share networks cannot be transferred.")
@@ -247,7 +247,9 @@ def _require_transferable(
         .join(
             share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id
         )
-        .where(share_snapshots.c.share_id == share.id)
+        .where(
+            share_snapshots.c.share_id == share.id, share_snapshots.c.deletion_deferred_at.is_(None)
+        )
         .order_by(share_snapshots.c.id)
         .with_for_update()
     ).all()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -256,13 +256,11 @@ class BtrfsPool:
         when a promise could not be kept beside it."""
         with self._lock, self._opened() as pool:
             if not pool.holds(snapshot_id):
-                self._require_room_to_keep(
-                    pool, share_id, pool.group(pool.number_of(share_id)).exclusive
-                )
+                self._require_room_to_keep(pool, [share_id])
                 with pool.subvolume(share_id) as share:
                     subvolumes.snapshot(pool.shares, safe_id(snapshot_id), share, read_only=True)
             try:  # what was written a moment before is counted only now
-                self._require_room_to_keep(pool, share_id, 0)
+                self._require_room_to_keep(pool, [share_id], are_kept=True)
             except NoSpace:
                 pool.destroy(snapshot_id)
                 raise
@@ -273,11 +271,11 @@ class BtrfsPool:
         """Take read-only copies of what several shares hold, of one instant. Raises NoSpace, and
         whatever `still` raises, and leaves none."""
         with self._lock, self._opened() as pool, ExitStack() as undone:
-            for snapshot_id, share_id in snapshots.items():
+            share_ids = [*snapshots.values()]
+            for snapshot_id in snapshots:
                 pool.destroy(snapshot_id)  # of a call that was lost
-                exclusive = pool.group(pool.number_of(share_id)).exclusive
-                self._require_room_to_keep(pool, share_id, exclusive)
                 undone.callback(pool.destroy, snapshot_id)
+            self._require_room_to_keep(pool, share_ids)
             subvolumes.store(pool.top)  # before, so that the moment is short
             with still:
                 for snapshot_id, share_id in snapshots.items():
@@ -285,8 +283,7 @@ class BtrfsPool:
                         subvolumes.snapshot(
                             pool.shares, safe_id(snapshot_id), share, read_only=True
                         )
-            for share_id in snapshots.values():
-                self._require_room_to_keep(pool, share_id, 0)
+            self._require_room_to_keep(pool, share_ids, are_kept=True)
             undone.pop_all()
 
     def is_snapshot_of(self, snapshot_id: str, share_id: str) -> bool:
@@ -432,15 +429,23 @@ class BtrfsPool:
         if more > 0 and self._lacks(pool, more, f"share {share_id}"):
             raise NoSpace(f"There is no room for a share of {size_gib} GiB.", is_public=True)
 
-    def _require_room_to_keep(self, pool: Contents, share_id: str, kept: int) -> None:
-        """Raise NoSpace when a snapshot of a share, which would keep so many bytes beside it, costs
-        another share its room."""
-        if self._lacks(pool, kept, f"a snapshot of share {share_id}"):
-            share = pool.group(pool.number_of(share_id))
+    def _require_room_to_keep(
+        self, pool: Contents, share_ids: Sequence[str], *, are_kept: bool = False
+    ) -> None:
+        """Raise NoSpace when snapshots of shares, one of each, cost another share its room.
+        `are_kept`: they have been taken, and are counted already."""
+        shares = [pool.group(pool.number_of(share_id)) for share_id in share_ids]
+        more = 0 if are_kept else sum(share.exclusive for share in shares)
+        if self._lacks(pool, more, f"a snapshot of share {', '.join(share_ids)}"):
+            held = sum(share.referenced for share in shares)
+            size = sum(share.limit or 0 for share in shares)
+            noun, holds, whose = "share", "holds", "share's"
+            if len(shares) > 1:
+                noun, holds, whose = "shares", "hold", "shares'"
             raise NoSpace(
-                "There is no room for a snapshot: it would keep what the share holds, "
-                f"{share.referenced / GIB:.2f} GiB, beside the share's size of"
-                f" {(share.limit or 0) // GIB} GiB. Delete older snapshots, or shrink the share.",
+                f"There is no room for a snapshot: it would keep what the {noun} {holds}, "
+                f"{held / GIB:.2f} GiB, beside the {whose} size of {size // GIB} GiB. Delete older "
+                f"snapshots, or shrink the {noun}.",
                 is_public=True,
             )
 
