@@ -62,6 +62,8 @@ SCENES = (
     "share_network_subnet_check",
     "share_network_subnet_resolve",
     "service_ensure_shares",
+    "share_group_snapshot_create",
+    "share_group_clone",
 )
 END_SECONDS = 5.0
 _PASSING = {"log", "recovery", "epoch", "secret"}

@@ -328,6 +328,20 @@ def test_a_share_changes_hands_with_what_is_not_seen(
     assert api("GET", f"/snapshots/{stuck}", version="2.99")["snapshot"]["project_id"] == "blue"
 
 
+def test_without_the_option_a_share_still_goes_after_its_snapshots(
+    api: Api, share: str, snapshot: str, stuck: str, conf: cfg.ConfigOpts
+) -> None:
+    """Not refused for what its project does not see, nor stuck in its sight."""
+    conf.set_override("is_deferred_deletion_enabled", False)
+    assert "1 dependent snapshots" in api.fault("DELETE", f"/shares/{share}", None, 403, who=ALICE)
+    conf.set_override("is_deferred_deletion_enabled", True)
+    api("DELETE", f"/snapshots/{snapshot}", who=ALICE, status=202)
+    conf.set_override("is_deferred_deletion_enabled", False)
+    api("DELETE", f"/shares/{share}", who=ALICE, status=202)
+    assert usage(api) == (0, 0, 0, 0)
+    assert api("GET", f"/shares/{share}")["share"]["status"] == "deferred_deleting"
+
+
 def test_without_the_option_nothing_is_deferred(
     api: Api, share: str, snapshot: str, conf: cfg.ConfigOpts
 ) -> None:

@@ -172,14 +172,15 @@ def delete(
     a pool. `group_id`: of the share group that it is in, which must be named.
 
     `is_deferred`: its project has its quota back and no longer sees the share from now on; what
-    fails is tried again until it is gone.
+    fails is tried again until it is gone. So it is, too, when deferred deletions of its snapshots
+    are not done: the share can only go after them.
     """
     instances = lock_instances(conn, caller, share_id)
     share = instances[0]
     share_membership.require_named(share, group_id)
     require_status(share, Permit.DELETE)
-    is_deferred = is_deferred or share.deletion_deferred_at is not None
-    require_no_snapshots(conn, share, but_deferred=is_deferred)
+    outlives_snapshots = require_no_snapshots(conn, share, but_deferred=True)
+    is_deferred = is_deferred or outlives_snapshots or share.deletion_deferred_at is not None
     require_no_backups(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
     if is_deferred and share.deletion_deferred_at is None:
@@ -426,19 +427,21 @@ def start_on(
 
 def require_no_snapshots(
     conn: Connection, share: sa.Row[Any], *, but_deferred: bool = False
-) -> None:
+) -> bool:
     """Raises Forbidden for a share (as `lock` returns it) with snapshots, or with members of group
-    snapshots. `but_deferred`: those whose deletion is deferred are not counted."""
+    snapshots. `but_deferred`: those whose deletion is deferred are not counted; returns whether
+    there are any."""
+    deferred_at = share_snapshots.c.deletion_deferred_at
     member_of = share_snapshots.c.share_group_snapshot_id
-    dependent, members = conn.execute(
-        sa.select(sa.func.count(), sa.func.count(member_of)).where(
-            share_snapshots.c.share_id == share.id,
-            share_snapshots.c.deletion_deferred_at.is_(None) if but_deferred else sa.true(),
+    there, members, deferred = conn.execute(
+        sa.select(sa.func.count(), sa.func.count(member_of), sa.func.count(deferred_at)).where(
+            share_snapshots.c.share_id == share.id
         )
     ).one()
-    if dependent:
+    if dependent := there - deferred if but_deferred else there:
         what = "share group snapshot members" if members == dependent else "snapshots"
         raise Forbidden(f"Invalid share: Share still has {dependent} dependent {what}.")
+    return bool(deferred)
 
 
 def require_snapshots_gone(conn: Connection, instance_id: str) -> None:
