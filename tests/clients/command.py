@@ -21,6 +21,7 @@ class Client:
 
     def __init__(self, clouds: Path, cloud: str) -> None:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+        self.clouds = clouds
         self._environment = plain | {"OS_CLIENT_CONFIG_FILE": str(clouds), "OS_CLOUD": cloud}
 
     def tried(self, *arguments: str) -> subprocess.CompletedProcess[str]:
