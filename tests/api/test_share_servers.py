@@ -24,7 +24,7 @@ SINCE_70 = {
     "network_allocation_update_support",
     "share_server_subnet_removal_support",
 }
-SHOWN_SINCE_70 = {"dns_name"}
+SHOWN_SINCE_70 = {"dns_name", "status_reason"}
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ SHARE_SERVER = View(
     Field("network_allocation_update_support", since=70, type=FLAG),
     # not Manila's
     Field("share_server_subnet_removal_support", since=70, type=FLAG),
+    Field("status_reason", since=70, level=SHOW),
     Field("dns_name", lambda server: server.get("dns_name"), since=70, level=SHOW),
 )
 
