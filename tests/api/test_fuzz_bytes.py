@@ -17,6 +17,7 @@ from collections import Counter
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
+import msgspec
 import pytest
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
@@ -53,6 +54,7 @@ TEXTS = (
     "9999-99-99", "0000-01-01T00:00:00", "2026-01-01T00:00:00+99:99", "9999-12-31T23:59:59-23:59",
      "::ffff:1.2.3.4%eth0", "fe80::1%x",
 )  # fmt: skip
+_ANY_NAMES = ("name", "metadata", "size", "shares", "gigabytes", "status", "a-key", "user")
 BYTES = (
     b"\xff",
     b"\xc0\x80",
@@ -78,6 +80,8 @@ def test_no_bytes_break_it(
     draw = random.Random(f"{SEED} bytes")
     known = populate(api, back_end, conf, engine)
     queries = _query_names()
+    parameters = {name for route in ROUTES for name in re.findall(r"\{(\w+)\}", route.path)}
+    assert parameters <= known.keys(), "populate must make one of each"
     answers: Counter[int] = Counter()
     wrong = []
     for route in ROUTES:
@@ -127,7 +131,7 @@ def _mangled(
         query = b"&".join(pairs)
     body = b""
     if route.method in ("POST", "PUT"):
-        body = json.dumps(_body(draw, route)).encode()
+        body = json.dumps(_body(draw, route, known)).encode()
         if "body" in places:
             body = _with_garbage(draw, body)
     version = draw.choice((MAX_VERSION, MAX_VERSION, draw.randint(0, MAX_VERSION)))
@@ -159,24 +163,21 @@ def _mangled(
     return environ
 
 
-def _body(draw: random.Random, route: Route) -> Any:
-    """Something with the members that bodies have, some of them odd."""
-    names = ("name", "description", "metadata", "size", "share_type", "extra_specs", "access_to",
-     "access_type", "access_level", "force", "is_public",
-             "share_network_id", "snapshot_id", "neutron_net_id", "neutron_subnet_id", "cidr",
-              "network_id", "ip_version", "availability_zone",
-             "share_proto", "new_size", "status", "user", "password", "type", "dns_ip",
-              "resource_id", "quota", "shares", "gigabytes")  # fmt: skip
-    inner: dict[str, Any] = {
-        name: draw.choice((_odd(draw), "x", 1, None, {}, []))
-        for name in draw.sample(names, draw.randint(0, 6))
+def _body(draw: random.Random, route: Route, known: dict[str, str]) -> Any:
+    """What the route declares that it takes, some of it odd, and mostly with the ids of what is
+    there."""
+    content = route.takes and route.takes.content
+    names: tuple[str, ...] = _ANY_NAMES
+    if isinstance(content, type) and issubclass(content, msgspec.Struct):
+        names = tuple(field.encode_name for field in msgspec.structs.fields(content))
+    inner: Any = {
+        name: draw.choice((known.get(name, "x"), known.get(name, "x"), _odd(draw), 1, None, {}, []))
+        for name in draw.sample(names, draw.randint(0, len(names)))
     }
-    member = getattr(route, "action",
-     None) or draw.choice(("share", "snapshot", "share_network", "share_type", "network", "subnet",
-      "metadata",
-             "security_service", "quota_set", "resource_lock", "extra_specs", "allow_access",
-              "extend", "reset_status"))  # fmt: skip
-    return {member: inner}
+    if draw.random() < 0.2:
+        inner = draw.choice((_odd(draw), draw.choice(list(known.values()))))
+    member = route.action or (route.takes and route.takes.member)
+    return {member: inner} if member else inner
 
 
 def _odd(draw: random.Random) -> Any:

@@ -46,7 +46,7 @@ def known(api: Api, conf: cfg.ConfigOpts, engine: Engine) -> dict[str, str]:
     """One of everything, by the names of the parameters of paths."""
     back_end = BackEnd(engine)
     back_end.arrive()
-    return populate(api, back_end, conf, engine) | {"class_name": "default"}
+    return populate(api, back_end, conf, engine)
 
 
 def test_in_queries(api: Api, known: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:

@@ -200,6 +200,9 @@ def known(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> 
     return populate(api, back_end, conf, engine)
 
 
+LOCAL = "/network/v2.0"
+
+
 def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> dict[str, str]:
     """Make one of everything, of the administrator's project."""
     write_key(key_file(conf))
@@ -233,12 +236,33 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
         {"allow_access": {"access_type": "ip", "access_to": "10.0.0.1"}},
     )["access"]["id"]
     snapshot = api("POST", "/snapshots", {"snapshot": {"share_id": share}}, status=202)["snapshot"]
-    group = api.share_group(network["id"], ADMIN)["id"]
-    back_end.settle_group(group)
+    group = api.share_group(network["id"], ADMIN)
+    back_end.settle_group(group["id"])
+    locked = api.share(network["id"], ADMIN)["id"]
+    back_end.settle(locked)
+    lock = {"resource_id": locked, "resource_type": "share", "resource_action": "delete"}
+    local = api.expect(201, "POST", f"{LOCAL}/networks", {"network": {"name": "local"}})
+    shown = {
+        "object_type": "network",
+        "object_id": local.json["network"]["id"],
+        "action": "access_as_shared",
+        "target_tenant": "alice",
+    }
+    policy = api.expect(201, "POST", f"{LOCAL}/rbac-policies", {"rbac_policy": shown})
+    api("POST", f"/shares/{share}/metadata", {"metadata": {"a-key": "a value"}})
+    made = api("POST", "/resource-locks", {"resource_lock": lock}, version="2.81")
     return {
+        "alias": "rbac-policies",
+        "class_name": "default",
+        "key": "a-key",
+        "lock_id": made["resource_lock"]["id"],
+        "network_id": local.json["network"]["id"],
+        "policy_id": policy.json["rbac_policy"]["id"],
+        "project_id": "control",
+        "share_group_type_id": group["share_group_type_id"],
         "backup_id": back_end.back_up(share),
-        "share_group_id": group,
-        "share_group_snapshot_id": api.share_group_snapshot(group, ADMIN)["id"],
+        "share_group_id": group["id"],
+        "share_group_snapshot_id": api.share_group_snapshot(group["id"], ADMIN)["id"],
         "transfer_id": back_end.offer(offered),
         "security_service_id": security_service,
         "snapshot_id": snapshot["id"],

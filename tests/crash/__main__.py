@@ -47,7 +47,7 @@ def main() -> int:
         if arguments.log:
             shutil.copy(made.log, arguments.log)
 
-    with site(arguments.form, keep_log) as made:
+    with site(arguments.form, arguments.seed, keep_log) as made:
         report = Campaign(made, arguments.seed, lambda line: print(line, flush=True)).run(
             arguments.minutes * 60
         )

@@ -15,7 +15,7 @@ import msgspec
 from tests.crash.site import Site
 
 ANSWER_SECONDS = 45.0
-_VERSION = "2.78"
+_VERSION = "2.92"
 
 
 class Answer(NamedTuple):
@@ -48,6 +48,7 @@ class Caller:
         self._headers = {
             "Authorization": f"Basic {token}",
             "X-OpenStack-Manila-API-Version": _VERSION,
+            "X-OpenStack-Manila-API-Experimental": "True",
             "Content-Type": "application/json",
         }
         self.violations: list[str] = []

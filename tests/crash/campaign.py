@@ -8,20 +8,30 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from threading import Event
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from abaca.db.session import read
-from abaca.db.tables import metadata, quota_usages
+from abaca.db.session import read, utcnow
+from abaca.db.tables import backup_schedules, metadata, quota_usages, snapshot_schedules
+from abaca.domain.share_types.share_types import (
+    HANDLES_SERVERS,
+    MOUNT_POINT_NAME_SUPPORT,
+    MOUNT_POINT_PREFIX,
+)
 from abaca.drivers.linux import inventory
 from abaca.workflow import queue
-from tests.crash import fake_world, linux_world, rows, visits
+from tests.crash import fake_world, keeper, linux_world, rows, visits
+from tests.crash.customer import PLAIN_TYPE, Board, Customer, Types
 from tests.crash.decisions import SIDES, Decision, decisions
-from tests.crash.site import BACKEND, Site
-from tests.crash.tenant import EVERYBODY, SHARE_TYPE, WEIGHTS, Tenant
+from tests.crash.keeper import Keeper
+from tests.crash.site import BACKEND, PLAIN_BACKEND, Site
+from tests.crash.tenant import EVERYBODY, SHARE_TYPE
 from tests.operations.scenarios import SPECS
+from tests.operations.scenarios_groups import group_type_for
 from tests.service import wait_until
 
 KILLS = {
@@ -40,6 +50,8 @@ STAYS = {
         "pools",
         "quota_usages",
         "services",
+        "share_group_type_share_type_mappings",
+        "share_group_types",
         "share_type_extra_specs",
         "share_types",
     ),
@@ -121,24 +133,30 @@ class Campaign:
         self.site = site
         self.seed = seed
         self.measure = MEASURES[site.form]
+        board = Board()
         self.tenants = [
-            Tenant(site, f"project-{number}") for number in range(1, self.measure.projects + 1)
+            Customer(site, f"project-{number}", board)
+            for number in range(1, self.measure.projects + 1)
         ]
+        self.keeper = Keeper(site, keeper.NAME, board)
+        self.clients = [*self.tenants, self.keeper]
         self.report = Report(site.form, seed)
         self._say = say
 
     def run(self, seconds: float) -> Report:
         """So many seconds of rounds with what follows each; then everything is deleted. Ends with
         the first round that shows a violation."""
-        self.site.prepare([tenant.name for tenant in self.tenants])
-        self.site.stack.share_type(SHARE_TYPE, **SPECS)
-        for tenant in self.tenants:
-            tenant.settle_in()
+        roles = {tenant.name: "member" for tenant in self.tenants}
+        self.site.prepare({**roles, self.keeper.name: "admin"})
+        types = self._make_types()
+        for client in self.clients:
+            client.types = types
+            client.settle_in()
         began = time.monotonic()
         killer = decisions(self.seed, "killer", KILLS, *self.measure.kill_pauses)
         sequences = [
-            decisions(self.seed, tenant.name, WEIGHTS, *self.measure.pauses)
-            for tenant in self.tenants
+            decisions(self.seed, client.name, client.weights, *self.measure.pauses)
+            for client in self.clients
         ]
         while not self.report.violations and (left := seconds - (time.monotonic() - began)) > 0:
             self._round(sequences, killer, min(left, self.measure.round_seconds))
@@ -153,16 +171,34 @@ class Campaign:
         self.report.seconds = time.monotonic() - began
         return self._ended()
 
+    def _make_types(self) -> dict[str, Types]:
+        """Of shares on share servers, and of others, which may have mount point names."""
+        stack = self.site.stack
+        specs = {
+            SHARE_TYPE: SPECS,
+            PLAIN_TYPE: {
+                **SPECS,
+                HANDLES_SERVERS: "False",
+                MOUNT_POINT_NAME_SUPPORT: "True",
+                MOUNT_POINT_PREFIX: "of_",
+            },
+        }
+        return {
+            name: Types(stack.share_type(name, **of_type), stack.do(group_type_for, name))
+            for name, of_type in specs.items()
+        }
+
     def _round(
         self, sequences: list[Iterator[Decision]], killer: Iterator[Decision], seconds: float
     ) -> None:
         """Clients in threads of their own; kills in this one, because PostgreSQL ends with the
         thread that started it."""
         stop, deadline = Event(), time.monotonic() + seconds
-        with ThreadPoolExecutor(len(self.tenants)) as threads:
+        self._set_schedules(timedelta(seconds=seconds / 2))
+        with ThreadPoolExecutor(len(self.clients)) as threads:
             work = [
-                threads.submit(tenant.work, sequence, stop)
-                for tenant, sequence in zip(self.tenants, sequences, strict=True)
+                threads.submit(client.work, sequence, stop)
+                for client, sequence in zip(self.clients, sequences, strict=True)
             ]
             try:
                 for decision in killer:
@@ -182,6 +218,7 @@ class Campaign:
         """Wait until nothing goes on, and see whether all is well."""
         began = time.monotonic()
         self.site.until_whole()
+        self._set_schedules(timedelta(days=1))
         try:
             wait_until(self._is_at_rest, "everything to settle", self.measure.settle_seconds)
         except AssertionError:
@@ -192,9 +229,9 @@ class Campaign:
         self.report.settled.append(time.monotonic() - began)
         if self.report.violations:
             return
-        for tenant in self.tenants:
+        for client in self.clients:
             self.report.violations += [
-                f"{tenant.name}: {broken}" for broken in tenant.promises.settle(tenant.found())
+                f"{client.name}: {broken}" for broken in client.promises.settle(client.found())
             ]
         self._judge()
 
@@ -202,10 +239,9 @@ class Campaign:
         engine = self.site.stack.engine
         self.report.violations += rows.violations(engine)
         self.report.errors |= dict.fromkeys(self.site.stack.ask(rows.errors))
+        fakes = [PLAIN_BACKEND]
         if self.site.form == "fake":
-            self.report.violations += fake_world.violations(
-                engine, self.site.worker_folder / f"{BACKEND}.json"
-            )
+            fakes.append(BACKEND)
         else:
             self.report.violations += linux_world.violations(
                 engine, self.site.namespace, self.site.worker_folder, BACKEND
@@ -213,6 +249,13 @@ class Campaign:
             found, tried = visits.violations(self.site.namespace, self.tenants)
             self.report.violations += found
             self.report.visits += tried
+        for backend in fakes:
+            self.report.violations += fake_world.violations(
+                engine,
+                self.site.worker_folder / f"{backend}.json",
+                f"host1@{backend}",
+                {share.instance_id for share in self.keeper.let_go},
+            )
         self._see_strangers()
 
     def _see_strangers(self) -> None:
@@ -226,6 +269,12 @@ class Campaign:
                         self.report.violations.append(
                             f"{tenant.name} is answered {answer.status} for a share of {other}"
                         )
+
+    def _set_schedules(self, ahead: timedelta) -> None:
+        """When the next snapshots and backups of all schedules are due."""
+        for table in (snapshot_schedules, backup_schedules):
+            update = sa.update(table).values(next_at=utcnow() + ahead)
+            self.site.stack.do(Connection.execute, update)
 
     def _is_at_rest(self) -> bool:
         return not queue.unfinished(self.site.stack.engine)
@@ -243,13 +292,19 @@ class Campaign:
                 for access_to in EVERYBODY if share["status"] == "available" else ():
                     tenant.allow(share, access_to)
         self._settle()
+        self.report.violations += self.keeper.manage_all()
+        self._settle()
         for list_, delete in (
-            (Tenant.snapshots, Tenant.delete_snapshot),
-            (Tenant.shares, Tenant.delete_share),
+            (Customer.transfers, Customer.withdraw),
+            (Customer.backups, Customer.delete_backup),
+            (Customer.group_snapshots, Customer.delete_group_snapshot),
+            (Customer.snapshots, Customer.delete_snapshot),
+            (Customer.shares, Customer.delete_share),
+            (Customer.groups, Customer.delete_group),
         ):
-            for tenant in self.tenants:
-                for thing in list_(tenant):
-                    self._demand(delete(tenant, thing), thing)
+            for client in self.clients:
+                for thing in list_(client):
+                    self._demand(delete(client, thing), thing)
             self._settle()
         for tenant in self.tenants:
             for network in tenant.share_networks():
@@ -294,13 +349,13 @@ class Campaign:
         return left
 
     def _ended(self) -> Report:
-        for tenant in self.tenants:
-            self.report.outcomes += tenant.outcomes
+        for client in self.clients:
+            self.report.outcomes += client.outcomes
             self.report.violations += [
-                f"{tenant.name}: {violation}" for violation in tenant.caller.violations
+                f"{client.name}: {violation}" for violation in client.caller.violations
             ]
-            self.report.looked_up["done"] += tenant.promises.found_done
-            self.report.looked_up["not done"] += tenant.promises.found_not_done
+            self.report.looked_up["done"] += client.promises.found_done
+            self.report.looked_up["not done"] += client.promises.found_not_done
         self.report.ended_by_themselves.update(
             {name: part.ended_by_itself for name, part in self.site.parts.items()}
         )

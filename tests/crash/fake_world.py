@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from abaca.db.session import read
 from abaca.db.tables import (
     network_allocations,
     share_access_rules,
+    share_backups,
     share_instance_access_map,
     share_instances,
     share_servers,
@@ -19,22 +21,40 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.drivers.fake import FakeDriver
+from abaca.drivers.fake.servers import OWN
 
 
-def violations(engine: Engine, state_file: Path) -> list[str]:
-    """`state_file`: the world's."""
+def violations(
+    engine: Engine, state_file: Path, host: str, unmanaged: Collection[str] = ()
+) -> list[str]:
+    """`state_file`: the world's, of the back end `host` (host@backend). `unmanaged`: ids of share
+    instances that it may have without a row."""
+    is_here = share_instances.c.host.startswith(f"{host}#")
     world = FakeDriver("look", {"state_file": str(state_file)}).world()
+    world["servers"].pop(OWN, None)  # of a back end without share servers
     with read(engine) as conn:
-        servers = {row.id: row.status for row in conn.execute(sa.select(share_servers))}
+        of_host = share_servers.c.host == host
+        servers = {
+            row.id: row.status for row in conn.execute(sa.select(share_servers).where(of_host))
+        }
         addresses = conn.execute(
             sa.select(network_allocations.c.share_server_id, network_allocations.c.ip_address)
         ).all()
         stored = {
             row.id: row
-            for row in conn.execute(sa.select(shares.c.size, share_instances).join(share_instances))
+            for row in conn.execute(
+                sa.select(shares.c.size, share_instances).join(share_instances).where(is_here)
+            )
         }
         snapshots = {
-            row.id: row.status for row in conn.execute(sa.select(share_snapshot_instances))
+            row.id: row.status
+            for row in conn.execute(
+                sa.select(share_snapshot_instances).join(share_instances).where(is_here)
+            )
+        }
+        backups = {
+            row.id: row.status
+            for row in conn.execute(sa.select(share_backups).where(share_backups.c.host == host))
         }
         rules = conn.execute(
             sa.select(
@@ -52,13 +72,26 @@ def violations(engine: Engine, state_file: Path) -> list[str]:
         {id_: status == "active" for id_, status in servers.items()},
     )
     found += _compared(
-        "share", world["shares"], {id_: row.status == "available" for id_, row in stored.items()}
+        "share",
+        world["shares"],
+        dict.fromkeys(unmanaged, False)
+        | {id_: row.status == "available" for id_, row in stored.items()},
     )
     found += _compared(
         "snapshot",
         world["snapshots"],
         {id_: status == "available" for id_, status in snapshots.items()},
     )
+    found += _compared(
+        "backup",
+        world["backups"],
+        {id_: status == "available" for id_, status in backups.items()},
+    )
+    found += [
+        f"{what} {id_} goes on on the back end, and nothing works on it"
+        for what in ("fixed", "fetched")
+        for id_ in world[what]
+    ]
     for id_, server in world["servers"].items():
         there = sorted(
             allocation["ip_address"]

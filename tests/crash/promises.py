@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 Key = tuple[str, ...]
-"""(`share`, name), (`snapshot`, name), (`network`, name), (`subnet`, network, Neutron's subnet) or
-(`rule`, share, access_to)."""
+"""(`share`, name), (`snapshot`, name), (`network`, name), (`subnet`, network, Neutron's subnet),
+(`rule`, share, access_to), (`group`, name), (`group snapshot`, name) or (`backup`, name)."""
+BY_ITSELF = "by itself"
+"""Begins the key of what nobody asked for, and what may go again: what a schedule has made, the
+shares that are made with a group, what came with a share of another project."""
 
 
 class Promises:
@@ -25,12 +28,18 @@ class Promises:
 
     def asked(self, key: Key, *, is_there: bool, is_certain: bool) -> None:
         """It was asked to be made, or to be taken away, and accepted or not answered."""
-        self._possible[key] = (
-            {is_there} if is_certain else self._possible.get(key, {False}) | {is_there}
-        )
+        before = self._possible.get(key, {key[0] == BY_ITSELF})
+        self._possible[key] = {is_there} if is_certain else before | {is_there}
 
     def asked_for_size(self, share: str, size: int, *, is_certain: bool) -> None:
         self._sizes[share] = {size} if is_certain else self._sizes.get(share, set()) | {size}
+
+    def passed_on(self, share: str, *, is_certain: bool) -> None:
+        """Another project has accepted it, and its rules are gone."""
+        self.asked(("share", share), is_there=False, is_certain=is_certain)
+        for key in [key for key in self._possible if key[:2] == ("rule", share)]:
+            self.asked(key, is_there=False, is_certain=is_certain)
+        self._sizes.pop(share, None)
 
     def settle(self, found: Mapping[Key, int | None]) -> list[str]:
         """What of it was not kept. `found`: all that is there now, shares with their size, if it is
@@ -38,8 +47,9 @@ class Promises:
         broken = [
             f"{' '.join(key)} is there, and nobody asked for it"
             for key in found.keys() - self._possible.keys()
+            if key[0] != BY_ITSELF
         ]
-        for key, possible in self._possible.items():
+        for key, possible in list(self._possible.items()):
             is_there = key in found
             if self._has_gone_with_another(key, found):
                 continue
@@ -61,7 +71,7 @@ class Promises:
                     f"{' '.join(key)} has {size} GiB, although it was to have "
                     f"{sorted(self._sizes[key[1]])}"
                 )
-        self._possible = {key: {True} for key in found}
+        self._possible = {key: {True} for key in found if key[0] != BY_ITSELF}
         self._sizes = {
             key[1]: {size} for key, size in found.items() if key[0] == "share" and size is not None
         }

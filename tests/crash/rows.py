@@ -18,7 +18,10 @@ from abaca.db.tables import (
     pools,
     quota_usages,
     share_access_rules,
+    share_backups,
     share_export_locations,
+    share_group_snapshots,
+    share_groups,
     share_instance_access_map,
     share_instances,
     share_network_subnets,
@@ -33,6 +36,7 @@ from abaca.db.tables import share_server_share_network_subnet_mappings as mappin
 from abaca.domain.capacity.quota_usages import COUNTED
 from abaca.domain.rows import states
 from abaca.workflow import inspection, queue
+from tests.operations import invariants
 
 NOUNS = {
     "share network": states.SHARE_NETWORK,
@@ -41,7 +45,20 @@ NOUNS = {
     "snapshot": states.SNAPSHOT,
     "rules of share": states.ACCESS_RULES,
     "access rule": states.ACCESS_RULE,
+    "share group": states.SHARE_GROUP,
+    "share group snapshot": states.SHARE_GROUP_SNAPSHOT,
+    "backup": states.BACKUP,
+    "access rule of a snapshot": states.SNAPSHOT_ACCESS_RULE,
 }
+INVARIANTS = (
+    invariants.backups_go_on_with_their_shares,
+    invariants.groups_that_are_available_are_somewhere,
+    invariants.group_snapshots_are_whole,
+    invariants.hints_are_mutual,
+    invariants.members_are_where_their_group_is,
+    invariants.offered_shares_await_a_transfer,
+)
+"""Those of a crowd that hold here, too."""
 
 
 def going_on(conn: Connection) -> list[str]:
@@ -66,6 +83,7 @@ def violations(engine: Engine) -> list[str]:
             else ["work has not ended"]
         )
         found += [problem for check in CHECKS for problem in check(conn)]
+        found += [problem for invariant in INVARIANTS for problem in invariant(conn, {})]
     return found + [
         f"{work.name} of {work.about} is {work.state}: {work.reason}"
         for work in inspection.find(engine)
@@ -151,7 +169,8 @@ def _servers(conn: Connection) -> list[str]:
 
 
 def _export_locations(conn: Connection) -> list[str]:
-    """What is available has a location by every address of its server, and no other."""
+    """What is available has a location by every address of its server, and no other; by its mount
+    point name, if the share has one. What is on no server has some."""
     found = []
     kinds = (
         ("shares", share_instances, share_export_locations, "share_instance_id", sa.true()),
@@ -164,16 +183,28 @@ def _export_locations(conn: Connection) -> list[str]:
         ),
     )
     for folder, table, locations, column, condition in kinds:
+        named = shares.c.mount_point_name if table is share_instances else sa.null()
         query = (
-            sa.select(table.c.id, share_instances.c.share_server_id)
+            sa.select(table.c.id, share_instances.c.share_server_id, named)
             .select_from(share_instances)
             .join(shares)
         )
         if table is not share_instances:
             query = query.join(table, table.c.share_instance_id == share_instances.c.id)
-        for id_, server_id in conn.execute(
+        if table is share_snapshot_instances:  # members of group snapshots are not mounted
+            query = query.join(share_snapshots, share_snapshots.c.id == table.c.snapshot_id).where(
+                share_snapshots.c.share_group_snapshot_id.is_(None)
+            )
+        for id_, server_id, name in conn.execute(
             query.where(table.c.status == "available", condition)
         ).all():
+            there = sorted(
+                conn.scalars(sa.select(locations.c.path).where(locations.c[column] == id_))
+            )
+            if server_id is None:
+                if not there or not all(path.endswith(f"/{name or id_}") for path in there):
+                    found.append(f"{folder} {id_} has export locations {there}")
+                continue
             addresses = conn.scalars(
                 sa.select(network_allocations.c.ip_address).where(
                     network_allocations.c.share_server_id == server_id
@@ -182,9 +213,6 @@ def _export_locations(conn: Connection) -> list[str]:
             wanted = sorted(
                 f"{f'[{address}]' if ':' in address else address}:/{folder}/{id_}"
                 for address in addresses
-            )
-            there = sorted(
-                conn.scalars(sa.select(locations.c.path).where(locations.c[column] == id_))
             )
             if there != wanted or not wanted:
                 found.append(f"{folder} {id_} has export locations {there} instead of {wanted}")
@@ -204,7 +232,7 @@ def _quotas(conn: Connection) -> list[str]:
     """What is counted is what is there, and is not to go by a deferred deletion."""
     wanted: Counter[tuple[str, str, str, str]] = Counter()
 
-    def count(project: str, user: str | None, share_type: str | None, **amounts: int) -> None:
+    def count(project: str, user: str | None, share_type: str | None, /, **amounts: int) -> None:
         scopes = {(project, "", ""), (project, user or "", "")} | (
             {(project, "", share_type)} if share_type else set()
         )
@@ -235,6 +263,14 @@ def _quotas(conn: Connection) -> list[str]:
     ):
         stored = _Stored(*row)
         count(*stored[:3], snapshots=1, snapshot_gigabytes=stored.size)
+    for backup in conn.execute(sa.select(share_backups)):
+        count(backup.project_id, backup.user_id, None, backups=1, backup_gigabytes=backup.size)
+    for resource, table in (
+        ("share_groups", share_groups),
+        ("share_group_snapshots", share_group_snapshots),
+    ):
+        for project, user in conn.execute(sa.select(table.c.project_id, table.c.user_id)):
+            count(project, user, None, **{resource: 1})
     for network in conn.execute(sa.select(share_networks).where(~share_networks.c.is_deleting)):
         count(network.project_id, network.user_id, None, share_networks=1)
     counted = {

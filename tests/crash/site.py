@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -26,7 +26,8 @@ from tests.databases import PostgresqlCluster, PostgresqlDatabases, find_postgre
 from tests.service import Installation, reachable_folder, wait_until
 from tests.stack import Stack
 
-BACKEND = "b1"
+BACKEND, PLAIN_BACKEND = "b1", "b2"
+"""The second one has no share servers."""
 FORMS = {
     "fake": "share_driver = fake\n",
     "linux": "share_driver = linux\npool_size_gib = 100\npool_sparse = true\n",
@@ -40,7 +41,9 @@ _LOOK_SECONDS = 0.1
 _CONFIGURATION = """\
 [DEFAULT]
 host = host1
-enabled_share_backends = {backend}
+enabled_share_backends = {backend},{plain}
+is_deferred_deletion_enabled = {is_deferred}
+periodic_deferred_delete_interval = 5
 unused_share_server_cleanup_interval = 15
 service_down_time = 60
 [database]
@@ -52,7 +55,11 @@ share_networks = 100
 [worker]
 report_interval = 1
 [{backend}]
-{form}"""
+{form}
+[{plain}]
+share_driver = fake
+driver_handles_share_servers = false
+"""
 
 
 class Part:
@@ -127,14 +134,21 @@ class Site:
     """`form`: fake or linux. `conf` and `stack` look at the database and prepare it; what is asked
     for goes over HTTP."""
 
-    def __init__(self, folder: Path, form: str, cluster: PostgresqlCluster) -> None:
+    def __init__(
+        self, folder: Path, form: str, cluster: PostgresqlCluster, *, is_deferred: bool
+    ) -> None:
         self.form = form
         self.cluster = cluster
         self.installation = Installation(folder, None)
         url = PostgresqlDatabases(cluster.port).create()
         self.installation.configure(
             _CONFIGURATION.format(
-                backend=BACKEND, url=url, port=self.installation.port, form=FORMS[form]
+                backend=BACKEND,
+                plain=PLAIN_BACKEND,
+                is_deferred=is_deferred,
+                url=url,
+                port=self.installation.port,
+                form=FORMS[form],
             )
         )
         file = str(folder / "abaca.conf")
@@ -166,14 +180,14 @@ class Site:
     def worker_folder(self) -> Path:
         return Path(self.conf.state_dir, "worker")
 
-    def prepare(self, users: Sequence[str]) -> None:
-        """State directory, tables and a user a project, of the same name; then everything is
-        started."""
+    def prepare(self, roles: Mapping[str, str]) -> None:
+        """State directory, tables and a user a project, of the same name, with that role; then
+        everything is started."""
         state_dir.make_folder(self.conf)
         state_dir.prepare(self.conf)
         # The cheapest hash: each start of an API process asks for it again.
         hashed = bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode()
-        lines = "".join(f"{user}:{hashed}:{user}:member\n" for user in users)
+        lines = "".join(f"{user}:{hashed}:{user}:{role}\n" for user, role in roles.items())
         state_dir.replace(
             config.users_file(self.conf), lines, 0o640, state_dir.api_group(self.conf)
         )
@@ -213,7 +227,9 @@ class Site:
         """Wait until the API answers and the back end is up."""
         wait_until(self.installation.answers, "the API to answer", READY_SECONDS)
         wait_until(
-            lambda: "up" in self._states(), f"the back end to be up: {self.said()}", READY_SECONDS
+            lambda: set(self._states()) == {"up"},
+            f"the back ends to be up: {self.said()}",
+            READY_SECONDS,
         )
 
     def said(self) -> str:
@@ -245,8 +261,9 @@ class Site:
 
 
 @contextmanager
-def site(form: str, keep: Callable[[Site], None] = lambda _: None) -> Iterator[Site]:
-    """One that is not prepared yet, taken away afterwards. `keep` is shown it before that."""
+def site(form: str, seed: int, keep: Callable[[Site], None] = lambda _: None) -> Iterator[Site]:
+    """One that is not prepared yet, taken away afterwards; with deferred deletion if the seed is
+    odd. `keep` is shown it before that."""
     binaries = find_postgresql()
     if binaries is None:
         raise RuntimeError("PostgreSQL is missing (Debian: postgresql)")
@@ -254,7 +271,7 @@ def site(form: str, keep: Callable[[Site], None] = lambda _: None) -> Iterator[S
     try:
         cluster.start()
         with reachable_folder() as folder:
-            made = Site(folder, form, cluster)
+            made = Site(folder, form, cluster, is_deferred=seed % 2 == 1)
             try:
                 yield made
             finally:

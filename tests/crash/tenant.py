@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.crash.caller import Answer, Caller
 from tests.crash.decisions import DICE, Decision
-from tests.crash.promises import Key, Promises
+from tests.crash.promises import BY_ITSELF, Key, Promises
 from tests.crash.site import Site
 
 WEIGHTS = {
@@ -39,7 +39,7 @@ MOST = {"networks": 2, "share_networks": 2, "shares": 5, "snapshots": 4, "subnet
 GROWTH = 3
 CLIENT_PLACE = 200
 """The address in each range that no server is given."""
-_NOTHING = "nothing to do it on"
+NOTHING = "nothing to do it on"
 _CONFLICTS = 8
 _LOOK_SECONDS = 0.2
 
@@ -86,32 +86,32 @@ class Tenant:
     # --- what is there ----------------------------------------------------------------------------
 
     def shares(self) -> list[dict[str, Any]]:
-        return self._list("/v2/shares/detail", "shares")
+        return self.listed("/v2/shares/detail", "shares")
 
     def snapshots(self) -> list[dict[str, Any]]:
-        return self._list("/v2/snapshots/detail", "snapshots")
+        return self.listed("/v2/snapshots/detail", "snapshots")
 
     def share_networks(self) -> list[dict[str, Any]]:
-        return self._list("/v2/share-networks/detail", "share_networks")
+        return self.listed("/v2/share-networks/detail", "share_networks")
 
     def networks(self) -> list[dict[str, Any]]:
-        return self._list("/network/v2.0/networks", "networks")
+        return self.listed("/network/v2.0/networks", "networks")
 
     def subnets(self) -> list[dict[str, Any]]:
-        return self._list("/network/v2.0/subnets", "subnets")
+        return self.listed("/network/v2.0/subnets", "subnets")
 
     def rules(self, share: dict[str, Any]) -> list[dict[str, Any]]:
-        return self._list(f"/v2/share-access-rules?share_id={share['id']}", "access_list")
+        return self.listed(f"/v2/share-access-rules?share_id={share['id']}", "access_list")
 
     def found(self) -> dict[Key, int | None]:
         """All of it, as `Promises` takes it. The size of a share in error is what it was or was to
         be."""
         shares, snapshots, networks = self.shares(), self.snapshots(), self.share_networks()
         found: dict[Key, int | None] = {
-            ("share", share["name"]): None if "error" in share["status"] else share["size"]
+            self.key("share", share): None if "error" in share["status"] else share["size"]
             for share in shares
         }
-        found |= {("snapshot", snapshot["name"]): None for snapshot in snapshots}
+        found |= {self.key("snapshot", snapshot): None for snapshot in snapshots}
         found |= {("network", network["name"]): None for network in networks}
         found |= {
             ("subnet", network["name"], subnet["neutron_subnet_id"]): None
@@ -119,12 +119,18 @@ class Tenant:
             for subnet in network["share_network_subnets"]
         }
         return found | {
-            ("rule", share["name"], rule["access_to"]): None
+            ("rule", called(share), rule["access_to"]): None
             for share in shares
             for rule in self.rules(share)
         }
 
-    def _list(self, path: str, member: str) -> list[dict[str, Any]]:
+    def key(self, kind: str, thing: dict[str, Any]) -> Key:
+        """Of what has a name that this project or another one gave it, or came by itself."""
+        name = thing["name"] or ""
+        is_asked_for = name.startswith("project-")
+        return (kind, name) if is_asked_for else (BY_ITSELF, kind, thing["id"])
+
+    def listed(self, path: str, member: str) -> list[dict[str, Any]]:
         answer = self.caller.read(path)
         return answer[member] if answer is not None else []
 
@@ -134,9 +140,9 @@ class Tenant:
         """With four subnets, of the same ranges as the other projects'."""
         there = self.networks()
         if len(there) >= MOST["networks"]:
-            return _NOTHING
+            return NOTHING
         answer = self.caller(
-            "POST", "/network/v2.0/networks", {"network": {"name": self._new_name()}}
+            "POST", "/network/v2.0/networks", {"network": {"name": self.new_name()}}
         )
         if answer.outcome == "accepted":
             network, slot = answer.body["network"]["id"], decision.dice[0] % 2
@@ -158,39 +164,39 @@ class Tenant:
         return answer.outcome
 
     def _delete_network(self, decision: Decision) -> str:
-        network = _chosen(self.networks(), decision.dice[0])
-        return self.delete_network(network) if network else _NOTHING
+        network = chosen(self.networks(), decision.dice[0])
+        return self.delete_network(network) if network else NOTHING
 
     def delete_network(self, network: dict[str, Any]) -> str:
         return self.caller("DELETE", f"/network/v2.0/networks/{network['id']}").outcome
 
     def _create_share_network(self, decision: Decision) -> str:
-        subnet = _chosen(self.subnets(), decision.dice[0])
+        subnet = chosen(self.subnets(), decision.dice[0])
         if subnet is None or len(self.share_networks()) >= MOST["share_networks"]:
-            return _NOTHING
-        name = self._new_name()
+            return NOTHING
+        name = self.new_name()
         wanted = {
             "name": name,
             "neutron_net_id": subnet["network_id"],
             "neutron_subnet_id": subnet["id"],
         }
         answer = self.caller("POST", "/v2/share-networks", {"share_network": wanted})
-        self._promised(("subnet", name, subnet["id"]), True, answer)
-        return self._promised(("network", name), True, answer)
+        self.promised(("subnet", name, subnet["id"]), True, answer)
+        return self.promised(("network", name), True, answer)
 
     def _add_subnet(self, decision: Decision) -> str:
         """Asked for again for a while: the shares on a network that is in use must be at rest, and
         the drivers be asked."""
         network, subnet = (
-            _chosen(self.share_networks(), decision.dice[0]),
-            _chosen(self.subnets(), decision.dice[1]),
+            chosen(self.share_networks(), decision.dice[0]),
+            chosen(self.subnets(), decision.dice[1]),
         )
         if (
             network is None
             or subnet is None
             or len(network["share_network_subnets"]) >= MOST["subnets"]
         ):
-            return _NOTHING
+            return NOTHING
         wanted = {"neutron_net_id": subnet["network_id"], "neutron_subnet_id": subnet["id"]}
         for _ in range(_CONFLICTS):
             answer = self.caller(
@@ -201,13 +207,13 @@ class Tenant:
             if answer.status != 409:
                 break
             self._pause.wait(_LOOK_SECONDS)
-        return self._promised(("subnet", network["name"], subnet["id"]), True, answer)
+        return self.promised(("subnet", network["name"], subnet["id"]), True, answer)
 
     def _delete_subnet(self, decision: Decision) -> str:
-        network = _chosen(self.share_networks(), decision.dice[0])
-        subnet = _chosen(network["share_network_subnets"], decision.dice[1]) if network else None
+        network = chosen(self.share_networks(), decision.dice[0])
+        subnet = chosen(network["share_network_subnets"], decision.dice[1]) if network else None
         if network is None or subnet is None:
-            return _NOTHING
+            return NOTHING
         if (
             len(
                 [
@@ -218,21 +224,21 @@ class Tenant:
             )
             > 1
         ):
-            return _NOTHING  # promises know a subnet by Neutron's id
+            return NOTHING  # promises know a subnet by Neutron's id
         return self.delete_subnet(network, subnet)
 
     def delete_subnet(self, network: dict[str, Any], subnet: dict[str, Any]) -> str:
         answer = self.caller("DELETE", f"/v2/share-networks/{network['id']}/subnets/{subnet['id']}")
-        return self._promised(
+        return self.promised(
             ("subnet", network["name"], subnet["neutron_subnet_id"]), False, answer
         )
 
     def _delete_share_network(self, decision: Decision) -> str:
-        network = _chosen(self.share_networks(), decision.dice[0])
-        return self.delete_share_network(network) if network else _NOTHING
+        network = chosen(self.share_networks(), decision.dice[0])
+        return self.delete_share_network(network) if network else NOTHING
 
     def delete_share_network(self, network: dict[str, Any]) -> str:
-        return self._promised(
+        return self.promised(
             ("network", network["name"]),
             False,
             self.caller("DELETE", f"/v2/share-networks/{network['id']}"),
@@ -241,11 +247,11 @@ class Tenant:
     # --- shares -----------------------------------------------------------------------------------
 
     def _create_share(self, decision: Decision) -> str:
-        network = _chosen(self.share_networks(), decision.dice[0])
-        return self._new_share(network["id"], decision.dice[1] % 3 + 1) if network else _NOTHING
+        network = chosen(self.share_networks(), decision.dice[0])
+        return self.new_share(network["id"], decision.dice[1] % 3 + 1) if network else NOTHING
 
     def _create_share_from_snapshot(self, decision: Decision) -> str:
-        snapshot = _chosen(
+        snapshot = chosen(
             [each for each in self.snapshots() if each["status"] == "available"], decision.dice[0]
         )
         parent = next(
@@ -253,17 +259,18 @@ class Tenant:
             None,
         )
         if snapshot is None or parent is None:
-            return _NOTHING
-        return self._new_share(
+            return NOTHING
+        return self.new_share(
             parent["share_network_id"],
             snapshot["size"] + decision.dice[1] % 2,
             snapshot_id=snapshot["id"],
+            share_type=parent["share_type_name"],
         )
 
-    def _new_share(self, network_id: str, size: int, **more: str) -> str:
+    def new_share(self, network_id: str | None, size: int, **more: Any) -> str:
         if len(self.shares()) >= MOST["shares"]:
-            return _NOTHING
-        name = self._new_name()
+            return NOTHING
+        name = self.new_name()
         wanted = {
             "share_proto": "NFS",
             "size": size,
@@ -273,70 +280,70 @@ class Tenant:
             **more,
         }
         answer = self.caller("POST", "/v2/shares", {"share": wanted})
-        self._promised_size(name, size, answer)
-        return self._promised(("share", name), True, answer)
+        self.promised_size(name, size, answer)
+        return self.promised(("share", name), True, answer)
 
     def _extend(self, decision: Decision) -> str:
-        share = self._share(decision.dice[0])
+        share = self.chosen_share(decision.dice[0])
         return (
             self._resized(share, "extend", share["size"] + decision.dice[1] % GROWTH + 1)
             if share
-            else _NOTHING
+            else NOTHING
         )
 
     def _shrink(self, decision: Decision) -> str:
-        share = self._share(decision.dice[0])
+        share = self.chosen_share(decision.dice[0])
         return (
             self._resized(share, "shrink", max(share["size"] - decision.dice[1] % GROWTH - 1, 1))
             if share
-            else _NOTHING
+            else NOTHING
         )
 
     def _resized(self, share: dict[str, Any], action: str, size: int) -> str:
-        answer = self._act(share, action, {"new_size": size})
-        self._promised_size(share["name"], size, answer)
+        answer = self.act(share, action, {"new_size": size})
+        self.promised_size(called(share), size, answer)
         return answer.outcome
 
     def _delete_share(self, decision: Decision) -> str:
-        share = self._share(decision.dice[0])
-        return self.delete_share(share) if share else _NOTHING
+        share = self.chosen_share(decision.dice[0])
+        return self.delete_share(share) if share else NOTHING
 
     def delete_share(self, share: dict[str, Any]) -> str:
-        return self._promised(
-            ("share", share["name"]), False, self.caller("DELETE", f"/v2/shares/{share['id']}")
+        return self.promised(
+            self.key("share", share), False, self.caller("DELETE", _path_of(share))
         )
 
     def _allow(self, decision: Decision) -> str:
-        share = self._share(decision.dice[0])
-        return self.allow(share, ACCESS[decision.dice[1] % len(ACCESS)]) if share else _NOTHING
+        share = self.chosen_share(decision.dice[0])
+        return self.allow(share, ACCESS[decision.dice[1] % len(ACCESS)]) if share else NOTHING
 
     def allow(self, share: dict[str, Any], access_to: str) -> str:
-        answer = self._act(
+        answer = self.act(
             share,
             "allow_access",
             {"access_type": "ip", "access_to": access_to, "access_level": "rw"},
         )
-        return self._promised(("rule", share["name"], access_to), True, answer)
+        return self.promised(("rule", called(share), access_to), True, answer)
 
     def _deny(self, decision: Decision) -> str:
-        share = self._share(decision.dice[0])
-        rule = _chosen(self.rules(share), decision.dice[1]) if share else None
+        share = self.chosen_share(decision.dice[0])
+        rule = chosen(self.rules(share), decision.dice[1]) if share else None
         if share is None or rule is None:
-            return _NOTHING
-        return self._promised(
-            ("rule", share["name"], rule["access_to"]),
+            return NOTHING
+        return self.promised(
+            ("rule", called(share), rule["access_to"]),
             False,
-            self._act(share, "deny_access", {"access_id": rule["id"]}),
+            self.act(share, "deny_access", {"access_id": rule["id"]}),
         )
 
     # --- snapshots --------------------------------------------------------------------------------
 
     def _snapshot(self, decision: Decision) -> str:
-        share = self._share(decision.dice[0])
+        share = self.chosen_share(decision.dice[0])
         if share is None or len(self.snapshots()) >= MOST["snapshots"]:
-            return _NOTHING
-        name = self._new_name()
-        return self._promised(
+            return NOTHING
+        name = self.new_name()
+        return self.promised(
             ("snapshot", name),
             True,
             self.caller(
@@ -345,52 +352,62 @@ class Tenant:
         )
 
     def _revert(self, decision: Decision) -> str:
-        snapshot = _chosen(self.snapshots(), decision.dice[0])
+        snapshot = chosen(self.snapshots(), decision.dice[0])
         share = next(
             (each for each in self.shares() if snapshot and each["id"] == snapshot["share_id"]),
             None,
         )
         if snapshot is None or share is None:
-            return _NOTHING
+            return NOTHING
         self.written.discard(share["id"])
-        answer = self._act(share, "revert", {"snapshot_id": snapshot["id"]})
-        self._promised_size(share["name"], snapshot["size"], answer)
+        answer = self.act(share, "revert", {"snapshot_id": snapshot["id"]})
+        self.promised_size(called(share), snapshot["size"], answer)
         return answer.outcome
 
     def _delete_snapshot(self, decision: Decision) -> str:
-        snapshot = _chosen(self.snapshots(), decision.dice[0])
-        return self.delete_snapshot(snapshot) if snapshot else _NOTHING
+        snapshot = chosen(self.snapshots(), decision.dice[0])
+        return self.delete_snapshot(snapshot) if snapshot else NOTHING
 
     def delete_snapshot(self, snapshot: dict[str, Any]) -> str:
-        return self._promised(
-            ("snapshot", snapshot["name"]),
+        return self.promised(
+            self.key("snapshot", snapshot),
             False,
             self.caller("DELETE", f"/v2/snapshots/{snapshot['id']}"),
         )
 
     # ----------------------------------------------------------------------------------------------
 
-    def _share(self, number: int) -> dict[str, Any] | None:
-        return _chosen(self.shares(), number)
+    def chosen_share(self, number: int) -> dict[str, Any] | None:
+        return chosen(self.shares(), number)
 
-    def _act(self, share: dict[str, Any], action: str, arguments: dict[str, Any]) -> Answer:
+    def act(self, share: dict[str, Any], action: str, arguments: dict[str, Any] | None) -> Answer:
         return self.caller("POST", f"/v2/shares/{share['id']}/action", {action: arguments})
 
-    def _new_name(self) -> str:
+    def new_name(self) -> str:
         self._number += 1
         return f"{self.name}-{self._number}"
 
-    def _promised(self, key: Key, is_there: bool, answer: Answer) -> str:
+    def promised(self, key: Key, is_there: bool, answer: Answer) -> str:
         if answer.outcome != "refused":
             self.promises.asked(key, is_there=is_there, is_certain=answer.is_certain)
         return answer.outcome
 
-    def _promised_size(self, share: str, size: int, answer: Answer) -> None:
+    def promised_size(self, share: str, size: int, answer: Answer) -> None:
         if answer.outcome != "refused":
             self.promises.asked_for_size(share, size, is_certain=answer.is_certain)
 
 
-def _chosen(things: Sequence[dict[str, Any]], number: int) -> dict[str, Any] | None:
+def called(share: dict[str, Any]) -> str:
+    """Its name; shares that are made with a group have none."""
+    return str(share["name"] or share["id"])
+
+
+def _path_of(share: dict[str, Any]) -> str:
+    group = share["share_group_id"]
+    return f"/v2/shares/{share['id']}" + (f"?share_group_id={group}" if group else "")
+
+
+def chosen(things: Sequence[dict[str, Any]], number: int) -> dict[str, Any] | None:
     """Lists come in an order of their own; by name and id it is the same one whenever they hold the
     same."""
     ordered = sorted(

@@ -13,9 +13,9 @@ import pytest
 from tests import sample
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.crash.campaign import KILLS, Campaign, Report
+from tests.crash.customer import WEIGHTS
 from tests.crash.decisions import decisions
 from tests.crash.site import site
-from tests.crash.tenant import WEIGHTS
 from tests.databases import find_postgresql
 
 SECONDS = 30.0 * sample.FACTOR
@@ -30,8 +30,9 @@ pytestmark = [
 def run(form: str) -> Report:
     if find_postgresql() is None:
         pytest.skip("PostgreSQL is missing (Debian: postgresql)")
-    with site(form) as made:
-        report = Campaign(made, sample.number(f"campaign {form}")).run(SECONDS)
+    seed = sample.number(f"campaign {form}")
+    with site(form, seed) as made:
+        report = Campaign(made, seed).run(SECONDS)
         print(report)
         assert not report.violations, made.said()
     return report

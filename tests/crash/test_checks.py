@@ -21,6 +21,8 @@ from tests.operations.scenarios import Ground
 from tests.operations.scene import make_stack
 from tests.stack import Stack, initialise
 
+HOST = "host1@alpha"
+
 
 @pytest.fixture(scope="module")
 def settled(
@@ -62,7 +64,7 @@ def forget(stack: Stack, table: sa.Table) -> None:
 
 def test_what_is_at_rest_is_right(stack: Stack) -> None:
     assert rows.violations(stack.engine) == []
-    assert fake_world.violations(stack.engine, world_file(stack)) == []
+    assert fake_world.violations(stack.engine, world_file(stack), HOST) == []
     assert stack.ask(rows.errors) == []
 
 
@@ -175,7 +177,7 @@ def test_what_the_back_end_lacks_and_what_nobody_knows(
     changed.write_bytes(
         msgspec.json.encode({**world, kind: {f"{id_[:-1]}x": {**thing, "id": f"{id_[:-1]}x"}}})
     )
-    found = "\n".join(fake_world.violations(stack.engine, changed))
+    found = "\n".join(fake_world.violations(stack.engine, changed, HOST))
     assert (
         f"{id_} is not on the back end" in found
         and f"{id_[:-1]}x is on the back end, and nothing knows of it" in found
@@ -194,7 +196,7 @@ def test_a_share_that_is_not_as_it_should_be(
     share[field] = value
     changed = tmp_path / "world.json"
     changed.write_bytes(msgspec.json.encode(world))
-    assert told in "\n".join(fake_world.violations(stack.engine, changed))
+    assert told in "\n".join(fake_world.violations(stack.engine, changed, HOST))
 
 
 # --- promises -------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ def _locations(tenant: Tenant) -> list[Visit]:
     for share in tenant.shares():
         if share["status"] != "available" or share["access_rules_status"] != "active":
             continue
+        if share["share_network_id"] is None:
+            continue  # it is on no network of the project
         allowed = {rule["access_to"] for rule in tenant.rules(share)}
         standing = {
             subnet["neutron_subnet_id"]

@@ -31,7 +31,7 @@ from abaca.values import (
 
 _LOOK_SECONDS = 0.1  # at a state file that another process may change
 
-_OWN = "own"
+OWN = "own"
 """The id of the file server of a back end without share servers."""
 
 
@@ -81,20 +81,20 @@ class FakeServers(FakeBackEnd):
 
     @property
     def own_server_id(self) -> str | None:
-        return None if self.capabilities.driver_handles_share_servers else _OWN
+        return None if self.capabilities.driver_handles_share_servers else OWN
 
     def ensure_shares(
         self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
     ) -> ServerUpdate | None:
         with self._call("ensure_shares"), self._store.change() as world:
-            world.servers[_OWN] = Server(_OWN, [])
+            world.servers[OWN] = Server(OWN, [])
             world.own_addresses = list(self.options.export_addresses)
             self._ensure(world, shares, snapshots, None)
             locations = partial(self._export_locations, world)
             there = [(each, world.shares[each.id]) for each in shares if each.is_complete]
             mounted = [(each, world.snapshots[each.id]) for each in snapshots if is_mounted(each)]
             return moved(
-                world.servers[_OWN],
+                world.servers[OWN],
                 locations,
                 [(each, stored) for each, stored in there if has_moved(each, stored, locations)],
                 [(each, stored) for each, stored in mounted if has_moved(each, stored, locations)],
