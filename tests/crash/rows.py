@@ -52,6 +52,7 @@ NOUNS = {
 }
 INVARIANTS = (
     invariants.backups_go_on_with_their_shares,
+    invariants.clones_are_whole,
     invariants.groups_that_are_available_are_somewhere,
     invariants.group_snapshots_are_whole,
     invariants.hints_are_mutual,

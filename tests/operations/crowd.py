@@ -49,12 +49,21 @@ from tests.api.conftest import Api
 from tests.operations import invariants
 from tests.operations.crowd_backups import back_up, delete_backup, restore_backup
 from tests.operations.crowd_groups import (
+    clone_group,
     create_group,
     create_group_snapshot,
     create_member,
     delete_group,
     delete_group_snapshot,
     delete_member,
+)
+from tests.operations.crowd_transfers import (
+    OWNERS,
+    accept,
+    create_plain_share,
+    offer,
+    owner,
+    withdraw,
 )
 from tests.operations.scene import declare, plan, world
 from tests.properties import st
@@ -66,7 +75,7 @@ LIMITS = {
     "share_networks": 3,
     "snapshots": 4,
     "snapshot_gigabytes": 8,
-    "share_groups": 2,
+    "share_groups": 3,
     "share_group_snapshots": 2,
     "backups": 3,
     "backup_gigabytes": 8,
@@ -75,12 +84,14 @@ LIMITS = {
 BACKENDS = {
     "alpha": {"pools": "one:12,two:6"},
     "beta": {"pools": "three:9", "availability_zone": "east"},
+    "gamma": {"pools": "four:9", "driver_handles_share_servers": "false"},
 }
-"""Two in two zones, with little room."""
+"""Two in two zones, with little room, and one without share servers."""
 OPTIONS = {
     "worker.retry_seconds": 0.1,
     "worker.report_interval": 0.1,
     "service_down_time": 600,
+    "periodic_deferred_delete_interval": 3600,  # none begins by itself between the rounds
     "api.auth_strategy": "noauth",
     **{f"quota.{resource}": limit for resource, limit in LIMITS.items()},
 }
@@ -110,7 +121,7 @@ class Place:
     API processes.
 
     `asked`: how often which request was answered, and how. `history`: what was asked at once, round
-    by round. `finds`: what was wrong.
+    by round. `finds`: what was wrong. `keys`: of transfers, by their ids.
     """
 
     def __init__(self, stack: Stack, worker: Worker) -> None:
@@ -120,6 +131,7 @@ class Place:
         self.asked: Counter[str] = Counter()
         self.history: list[Sequence[Ask]] = []
         self.finds: list[str] = []
+        self.keys: dict[str, str] = {}
         self._engines = [create_engine(config.database_url(stack.conf)) for _ in range(2)]
         self._apis = [Api(create_app(stack.conf, engine)) for engine in self._engines]
 
@@ -240,6 +252,10 @@ class Place:
                 choice.is_free and admitted != rules
             ):
                 found.append(f"share instance {id_} is {held[id_]}, not {choice} with {rules}")
+        for id_, rules in self.stack.ask(invariants.without_servers).items():
+            admitted = {rule["access_to"] for rule in held[id_]["access_rules"]}
+            if admitted != rules:
+                found.append(f"share instance {id_} admits {admitted}, not {rules}")
         mounted = {id_: one for each in worlds for id_, one in each["snapshots"].items()}
         for id_, rules in self.stack.ask(invariants.mounted_by).items():
             admitted = {rule["access_to"] for rule in mounted[id_]["access_rules"]}
@@ -396,15 +412,11 @@ def _subnet_path(place: Place, subnet: int, *which: sa.ColumnElement[bool]) -> s
 
 
 def _act(
-    place: Place, client: int, share: int, action: str, arguments: Any, who: str = MEMBER
+    place: Place, client: int, share: int, action: str, arguments: Any, who: str | None = None
 ) -> Result:
-    return place.send(
-        client,
-        "POST",
-        f"/shares/{place.one_of(shares.c.id, share)}/action",
-        {action: arguments},
-        who,
-    )
+    key = place.one_of(shares.c.id, share)
+    path = f"/shares/{key}/action"
+    return place.send(client, "POST", path, {action: arguments}, who or owner(place, key))
 
 
 def create_share(place: Place, client: int, network: int, size: int, zone: str | None) -> Result:
@@ -445,7 +457,8 @@ def show_clients(place: Place, client: int, share: int) -> Result:
 
 
 def delete_share(place: Place, client: int, share: int) -> Result:
-    return place.send(client, "DELETE", f"/shares/{place.one_of(shares.c.id, share)}")
+    key = place.one_of(shares.c.id, share)
+    return place.send(client, "DELETE", f"/shares/{key}", who=owner(place, key))
 
 
 def force_delete_share(place: Place, client: int, share: int) -> Result:
@@ -669,8 +682,13 @@ _WEIGHED: dict[Asks, int] = {
     _ask(create_member, group=_WHICH, size=st.integers(1, 3)): 4,
     _ask(delete_member, share=_WHICH): 3,
     _ask(delete_group, group=_WHICH): 2,
+    _ask(clone_group, group_snapshot=_WHICH): 3,
     _ask(create_group_snapshot, group=_WHICH): 3,
     _ask(delete_group_snapshot, group_snapshot=_WHICH): 2,
+    _ask(create_plain_share, size=st.integers(1, 3), project=st.sampled_from(sorted(OWNERS))): 4,
+    _ask(offer, share=_WHICH): 4,
+    _ask(accept, transfer=_WHICH, clear=st.booleans()): 4,
+    _ask(withdraw, transfer=_WHICH): 1,
     _ask(back_up, share=_WHICH): 3,
     _ask(restore_backup, backup=_WHICH): 2,
     _ask(delete_backup, backup=_WHICH): 2,

@@ -31,6 +31,19 @@ def create_group(place: Place, client: int, network: int, zone: str | None) -> R
     return place.send(client, "POST", "/share-groups", {"share_group": wanted})
 
 
+def clone_group(place: Place, client: int, group_snapshot: int) -> Result:
+    """A group from the snapshot of another one, of the same type."""
+    key = place.one_of(share_group_snapshots.c.id, group_snapshot)
+    of = place.one_of(share_group_snapshots.c.share_group_id, 0, share_group_snapshots.c.id == key)
+    wanted = {
+        "share_group_type_id": place.one_of(
+            share_groups.c.share_group_type_id, 0, share_groups.c.id == of
+        ),
+        "source_share_group_snapshot_id": key,
+    }
+    return place.send(client, "POST", "/share-groups", {"share_group": wanted})
+
+
 def create_member(place: Place, client: int, group: int, size: int) -> Result:
     """A share in a group, and in its share network."""
     key = place.one_of(share_groups.c.id, group)

@@ -115,6 +115,29 @@ def in_use(
     return subnets, instances
 
 
+def without_servers(conn: Connection) -> dict[str, set[str]]:
+    """Of each available share instance that is on no share server, with active rules, the addresses
+    that these admit."""
+    found: dict[str, set[str]] = {}
+    admitted = share_access_rules.c.access_to
+    for key, address in conn.execute(
+        sa.select(share_instances.c.id, admitted)
+        .select_from(share_instances)
+        .outerjoin(share_instance_access_map)
+        .outerjoin(share_access_rules)
+        .where(_ALONE, share_instances.c.access_rules_status == "active")
+    ):
+        found.setdefault(key, set()).update({address} - {None})
+    return found
+
+
+_ALONE = (
+    (share_instances.c.status == "available")
+    & share_instances.c.share_server_id.is_(None)
+    & share_instances.c.host.is_not(None)
+)
+
+
 def mounted_by(conn: Connection) -> dict[str, set[str]]:
     """Of each snapshot instance that clients may mount the addresses that rules admit: those of its
     share unless it follows only rules of its own, and its own. Not of those with a rule that could
@@ -339,6 +362,13 @@ _SERVED = (
 )
 
 
+def shares_without_servers_are_reached(conn: Connection, _limits: Limits) -> list[str]:
+    """A share that is available and on no share server has an export location."""
+    located = sa.exists().where(share_export_locations.c.share_instance_id == share_instances.c.id)
+    alone = sa.select(share_instances.c.id).where(_ALONE, ~located)
+    return [f"share instance {key}" for key in conn.scalars(alone)]
+
+
 def who_gives_up_is_being_changed(conn: Connection, _limits: Limits) -> list[str]:
     """A server that gives a subnet up, or is being given one, is being changed or in error; and
     a subnet has no deadline unless it drains."""
@@ -550,6 +580,29 @@ _GROUP_SNAPSHOT_MEMBERS = (
 )
 
 
+def clones_are_whole(conn: Connection, _limits: Limits) -> list[str]:
+    """While a group is made from a snapshot, so are its shares; then all of them are there, or none
+    is."""
+    fits = {"creating": ("creating", "deleting", "deferred_deleting"), "error": _NOT_THERE}
+    rows = conn.execute(
+        sa.select(share_groups, share_instances.c.status.label("of_share"))
+        .join(shares, shares.c.share_group_id == share_groups.c.id)
+        .join(share_instances, share_instances.c.share_id == shares.c.id)
+        .where(shares.c.source_share_group_snapshot_member_id.is_not(None))
+    )
+    return [
+        f"a share made with group {row.id}, {row.status}, is {row.of_share}"
+        for row in rows
+        if row.of_share not in fits.get(row.status, (row.of_share,))
+        or (row.status == "available" and row.of_share == "creating")
+    ]
+
+
+_NOT_THERE = (
+    *("error", "deleting", "deferred_deleting", "error_deleting"),
+    "error_deferred_deleting",
+)
+
 ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     quotas_are_kept,
     claims_are_right,
@@ -562,6 +615,8 @@ ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     members_are_where_their_group_is,
     groups_that_are_available_are_somewhere,
     group_snapshots_are_whole,
+    clones_are_whole,
+    shares_without_servers_are_reached,
     what_goes_on_is_somebodys_work,
     hints_are_mutual,
     offered_shares_await_a_transfer,

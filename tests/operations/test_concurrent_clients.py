@@ -36,11 +36,13 @@ from abaca.db.tables import (
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.share_groups import share_group_snapshots as taken_of_groups
 from abaca.domain.shares import affinity
+from abaca.reconcile import deferred_deletions
 from abaca.workflow import queue
-from tests.operations import crowd, crowd_groups, invariants
+from tests.operations import crowd, crowd_groups, crowd_transfers, invariants
 from tests.operations.conftest import Install
 from tests.operations.crowd import BACKENDS, LIMITS, OPTIONS, Ask, Place, Round
-from tests.operations.scenarios import Ground
+from tests.operations.crowd_transfers import PLAIN
+from tests.operations.scenarios import SPECS, Ground
 from tests.operations.scenarios_groups import create_group
 from tests.operations.scene import available_share, plan, slate
 from tests.properties import Phase, drawn, given, st
@@ -71,11 +73,13 @@ GROWING: Round = (
 
 
 @contextmanager
-def place(install: Install) -> Iterator[Place]:
-    """Of all that is asked for there, nothing is left in the end."""
-    stack = install(BACKENDS, **OPTIONS)
+def place(install: Install, *, defers: bool = False) -> Iterator[Place]:
+    """Of all that is asked for there, nothing is left in the end. `defers`: deletions are
+    deferred."""
+    stack = install(BACKENDS, **OPTIONS, is_deferred_deletion_enabled=defers)
     with closing(stack), stack.working() as worker:
         ground = Ground(stack)
+        stack.share_type(PLAIN, driver_handles_share_servers="False", **SPECS)
         with closing(Place(stack, worker)) as made:
             ground.wipe()  # what is made once for all stays: counters, zones
             before = slate(stack)
@@ -83,6 +87,8 @@ def place(install: Install) -> Iterator[Place]:
             if not made.finds:
                 for backend in BACKENDS:
                     plan(stack, backend=backend)
+                deferred_deletions.retry(stack.engine, {f"host1@{name}" for name in BACKENDS})
+                assert wait_for(lambda: not queue.unfinished(stack.engine))
                 ground.wipe()
                 assert slate(stack) == before, str(made)
 
@@ -101,12 +107,13 @@ def test_whatever_is_asked_at_once(install: Install) -> None:
             lambda grows, rounds: [GROWING, *rounds] if grows else rounds,
             st.booleans(),
             st.lists(crowd.ROUND, min_size=1, max_size=ROUNDS),
-        )
+        ),
+        defers=st.booleans(),
     )
-    def play(history: list[Round]) -> None:
+    def play(history: list[Round], defers: bool) -> None:
         nonlocal went_wrong
         for _ in range(TRIES if went_wrong else 1):
-            with place(install) as there:
+            with place(install, defers=defers) as there:
                 for asks, fault in [*GATHERING, *history]:
                     there.meet(asks, fault)
                     went_wrong |= bool(there.finds)
@@ -241,6 +248,7 @@ def test_groups_and_their_shares_come_and_go_at_once(install: Install) -> None:
     ends = [Ask(crowd_groups.delete_group, {"group": number}) for number in range(2)]
     leaving = [Ask(crowd_groups.delete_member, {"share": number}) for number in range(3)]
     taken = [Ask(crowd_groups.create_group_snapshot, {"group": number}) for number in range(2)]
+    cloned = [Ask(crowd_groups.clone_group, {"group_snapshot": number}) for number in range(2)]
     given_up = [
         Ask(crowd_groups.delete_group_snapshot, {"group_snapshot": number}) for number in range(2)
     ]
@@ -251,6 +259,7 @@ def test_groups_and_their_shares_come_and_go_at_once(install: Install) -> None:
             [*members, *additions],
             [*taken, *members],
             [*members, *ends, *taken],
+            [*cloned, *members],
             [*leaving, *given_up],
             [*leaving, *members, *ends],
             [*leaving, *ends],
@@ -260,6 +269,40 @@ def test_groups_and_their_shares_come_and_go_at_once(install: Install) -> None:
         assert there.asked["create_group done"] == crowd.LIMITS["share_groups"]
         for name in ("create_member", "delete_member"):
             assert there.asked[f"{name} done"] > 0, there.asked
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.timeout(300)
+def test_shares_change_hands_at_once(install: Install) -> None:
+    """Offers that are accepted, withdrawn and made again while their shares are deleted, resized
+    and opened by both projects."""
+    each = range(3)
+    made = [
+        Ask(crowd_transfers.create_plain_share, {"size": 1, "project": project})
+        for project in (*crowd_transfers.OWNERS, "project")
+    ]
+    offers = [Ask(crowd_transfers.offer, {"share": number}) for number in each]
+    accepted = [
+        Ask(crowd_transfers.accept, {"transfer": number, "clear": bool(number % 2)})
+        for number in each
+    ]
+    opened = [Ask(crowd.allow, {"share": number, "address": 1}) for number in each]
+    withdrawn = [Ask(crowd_transfers.withdraw, {"transfer": number}) for number in each]
+    resized = [Ask(crowd.extend, {"share": number, "size": 2}) for number in each]
+    gone = [Ask(crowd.delete_share, {"share": number}) for number in each]
+    with place(install) as there:
+        for asks in (
+            made,
+            [*offers, *opened],
+            [*offers, *resized],
+            [*accepted, *offers, *accepted],
+            [*offers, *accepted, *withdrawn],
+            [*offers, *gone],
+            [*accepted, *gone],
+        ):
+            there.meet(asks)
+            assert not there.finds, str(there)
+        assert there.asked["accept done"] > 0 and there.asked["offer done"] > 1, there.asked
 
 
 COPIED = {"id": "another", "share_server_id": "another"}
@@ -307,6 +350,13 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
     ),
     "group_snapshots_are_whole": lambda conn: conn.execute(
         sa.update(share_group_snapshots).values(status="creating")
+    ),
+    "clones_are_whole": lambda conn: (
+        conn.execute(sa.update(shares).values(source_share_group_snapshot_member_id="x")),
+        conn.execute(sa.update(share_groups).values(status="error")),
+    ),
+    "shares_without_servers_are_reached": lambda conn: conn.execute(
+        sa.update(share_instances).values(share_server_id=None)
     ),
     "hints_are_mutual": lambda conn: conn.execute(
         sa.update(shares).values(metadata={affinity.SAME: "another"})
