@@ -245,7 +245,8 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "ssl_key",
         help="PEM file with the certificate's private key: /etc/abaca/key.pem. The API's user "
-        "must be able to read it.",
+        "must be able to read it. RSA of 2048 to 4096 bits, EC P-256 or P-384, or Ed25519, without "
+        "a passphrase.",
     ),
     cfg.IntOpt("max_body_bytes", default=114688, min=1024, help="Largest request body, in bytes."),
     cfg.IntOpt(

@@ -9,10 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
+from typing import IO
 
 import pytest
 import sqlalchemy as sa
 from oslo_config import cfg
+from sqlalchemy.engine import Connection
 
 from abaca import config
 from abaca.admin import archive, backup, restore, state_dir
@@ -20,10 +22,12 @@ from abaca.admin.progress import Progress
 from abaca.admin.stopped import require_idle, stopped
 from abaca.db.session import create_engine, read
 from abaca.db.tables import local_networks, local_subnets, services, worker_leases
-from abaca.errors import Conflict
+from abaca.errors import Conflict, Invalid
 from tests.databases import Databases
 from tests.operations import invariants
 from tests.operations.conftest import Install
+from tests.operations.scenarios import Ground
+from tests.operations.scene import stored_slate
 from tests.stack import Stack
 
 ALL_ALLOWED: defaultdict[str, int] = defaultdict(lambda: 10_000)
@@ -201,6 +205,53 @@ def test_what_is_there_is_not_overwritten(
         with pytest.raises(Conflict, match=rf"\[DEFAULT\] {option} = {before}"):
             restored(conf, path, key)
         conf.set_override(option, before)
+
+
+def test_rows_that_could_not_be_restored_are_told_and_nothing_of_the_attempt_stays(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """On each database, while a worker runs; also when an attempt before was killed."""
+    Ground(stack).snapshot()
+    before = stored_slate(stack)
+
+    def tried() -> None:
+        with backup.new_file(tmp_path / "backup") as file:
+            backup.make(
+                stack.conf,
+                stack.engine,
+                file,
+                shown(),
+                with_key=True,
+                try_out=lambda manifest, rows: restore.try_out(
+                    stack.conf, manifest, packed(rows), shown()
+                ),
+            )
+
+    def packed(rows: IO[bytes]) -> Iterator[bytes]:
+        size = rows.seek(0, os.SEEK_END)
+        rows.seek(0)
+        return archive.packed_lines(rows, size)
+
+    tried()
+    if not is_sqlite_url(stack.conf):
+        for schema in ("abaca_tried", "abaca_tried_work"):
+            stack.do(Connection.execute, sa.schema.CreateSchema(schema))
+    tried()
+    assert stored_slate(stack) == before
+    assert [name for name in stack.ask(schemas) if "tried" in name] == []
+    stack.do(Connection.execute, sa.text("CREATE TABLE theirs (a INTEGER)"))
+    stack.do(Connection.execute, sa.text("INSERT INTO theirs VALUES (1)"))
+    with pytest.raises(Invalid, match="Table theirs has rows"):
+        tried()
+    assert [name for name in stack.ask(schemas) if "tried" in name] == []
+
+
+def schemas(conn: Connection) -> list[str]:
+    return sa.inspect(conn).get_schema_names()
+
+
+def is_sqlite_url(conf: cfg.ConfigOpts) -> bool:
+    return config.database_url(conf).startswith("sqlite")
 
 
 def test_a_database_in_use_is_not_moved(stack: Stack) -> None:

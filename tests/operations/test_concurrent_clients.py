@@ -352,7 +352,11 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
         sa.update(share_group_snapshots).values(status="creating")
     ),
     "clones_are_whole": lambda conn: (
-        conn.execute(sa.update(shares).values(source_share_group_snapshot_member_id="x")),
+        conn.execute(
+            sa.update(shares)
+            .where(shares.c.share_group_id.is_not(None))
+            .values(source_share_group_snapshot_member_id="x")
+        ),
         conn.execute(sa.update(share_groups).values(status="error")),
     ),
     "shares_without_servers_are_reached": lambda conn: conn.execute(

@@ -204,19 +204,47 @@ def test_a_name_from_dns_that_is_none_is_seen_at_once() -> None:
 
 
 def test_what_ends_with_its_authority_is_not_made_again_and_again(folder: Path) -> None:
+    """Where a clock is that far off that an authority cannot be renewed: its own renewal comes
+    years before."""
+    authority = own_tls.make_authority(own_tls.RENEWED_DAYS_BEFORE - 1)
     conf = loaded(folder)
-    put(folder, "ca.key", own_tls.make_authority(own_tls.RENEWED_DAYS_BEFORE - 1))
+    put(folder, "server.pem", own_tls.issue(authority, own_tls.names(conf)))
+    assert own_tls.due(conf, authority.certificate) is None
+
+
+@pytest.mark.parametrize("days", [0, own_tls.AUTHORITY_RENEWED_DAYS_BEFORE - 1])
+def test_an_authority_that_ends_keeps_its_key_so_that_clients_go_on(
+    folder: Path, days: int
+) -> None:
+    """The former certificate, as clients have it, is good for what is issued now."""
+    former = own_tls.make_authority(days)
+    put(folder, "ca.key", former)
     (folder / "ca.key").chmod(0o600)
-    assert len(own_tls.keep(conf)) == 1
+    conf = loaded(folder)
+    said, _ = own_tls.keep(conf)
+    ends = f"{former.certificate.not_valid_after_utc:%Y-%m-%d}"
+    assert f"the former one ends on {ends}. Name and key are the same" in said
+    certificate(folder).verify_directly_issued_by(former.certificate)
+    now = certificate(folder, "ca.pem")
+    assert now.public_key() == former.certificate.public_key() and now != former.certificate
     assert own_tls.keep(conf) == []
-    ends = certificate(folder).not_valid_after_utc
-    assert ends == certificate(folder, "ca.pem").not_valid_after_utc
 
 
-def test_an_authority_that_has_ended_is_replaced(folder: Path) -> None:
-    put(folder, "ca.key", own_tls.make_authority(0))
-    (folder / "ca.key").chmod(0o600)
-    assert len(own_tls.keep(loaded(folder))) == 2
+def test_a_clock_that_was_far_ahead_costs_no_client_its_trust(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = loaded(folder)
+    own_tls.keep(conf)
+    trusted = certificate(folder, "ca.pem")
+    with monkeypatch.context() as ahead:
+        ahead.setattr(own_tls, "utcnow", lambda: utcnow() + timedelta(days=30 * 365))
+        assert len(own_tls.keep(conf)) == 2
+    said = own_tls.keep(conf)
+    assert len(said) == 2 and all("the clock was ahead" in line for line in said)
+    certificate(folder).verify_directly_issued_by(trusted)
+    for name in ("ca.pem", "server.pem"):
+        assert certificate(folder, name).not_valid_before_utc < datetime.now(UTC)
+    assert own_tls.keep(conf) == []
 
 
 def test_another_authority_is_made_when_that_is_asked_for(folder: Path) -> None:

@@ -81,10 +81,10 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
         os.close(handle)
 
 
-def engine_revision(conn: Connection) -> int:
-    """Of the tables of the work engine."""
-    schema = None if is_sqlite(conn) else SCHEMA
-    table = sa.table("dbos_migrations", sa.column("version"), schema=schema)
+def engine_revision(conn: Connection, schema: str = SCHEMA) -> int:
+    """Of the tables of the work engine; `schema`: where PostgreSQL has them."""
+    where = None if is_sqlite(conn) else schema
+    table = sa.table("dbos_migrations", sa.column("version"), schema=where)
     return int(conn.scalar(sa.select(table.c.version)) or 0)
 
 

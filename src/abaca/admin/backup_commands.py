@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
+from oslo_config import cfg
 
 from abaca.admin import logs
 from abaca.admin.settings import Settings, common_options
@@ -35,9 +36,9 @@ def backup(settings: Settings, file: str, without_key: bool, no_check: bool, qui
     """Write the database, users, tokens, key, policy and configuration into one file, while
     everything runs. With -, to standard output.
 
-    Rows of SQLite, where a captured API can write what it likes, are first restored into a database
-    in the folder of temporary files, which is then deleted: what could not be restored is named,
-    and no file is made.
+    The rows are first restored where they are then deleted: with SQLite into a database in the
+    folder of temporary files, with PostgreSQL into schemas of their own. What could not be restored
+    is named, and no file is made.
 
     The data of the shares is not in it: back the pools up by other means. Whoever can read the
     file has hashes of all passwords, and with the key the passwords of security services.
@@ -48,7 +49,6 @@ def backup(settings: Settings, file: str, without_key: bool, no_check: bool, qui
       abaca backup --without-key - | ssh vault 'cat > abaca.tar'
     """
     from abaca.admin import backup as making
-    from abaca.admin import state_dir
     from abaca.admin.database import opened
     from abaca.admin.progress import progress
     from abaca.db import contents
@@ -60,13 +60,12 @@ def backup(settings: Settings, file: str, without_key: bool, no_check: bool, qui
     with opened(conf) as engine:
         with contents.snapshot(engine) as conn:
             total = contents.count(conn, SCHEMA)
-        is_tried = state_dir.sqlite_file(conf) is not None and not no_check
-        with progress("Rows", (1 + is_tried) * total, is_quiet=quiet) as shown:
+        with progress("Rows", (2 - no_check) * total, is_quiet=quiet) as shown:
 
             def make(target: IO[bytes], room: Path | None) -> Manifest:
                 return making.make(
                     conf, engine, target, shown, with_key=not without_key, room=room,
-                    try_out=partial(_try_out, shown) if is_tried else None,
+                    try_out=None if no_check else partial(_try_out, conf, shown),
                 )  # fmt: skip
 
             if file == "-":
@@ -109,7 +108,7 @@ def restore(
       abaca restore --check /backup/abaca-2026-11-29.tar
       abaca restore /backup/abaca-2026-11-29.tar
     """
-    from abaca.admin import archive, state_dir
+    from abaca.admin import archive
     from abaca.admin import restore as bringing_back
     from abaca.admin.database import database_errors
     from abaca.admin.progress import progress
@@ -124,9 +123,8 @@ def restore(
         )
         bringing_back.require_fitting(conf, manifest)
         if check:
-            if state_dir.sqlite_file(conf) is not None:
-                with progress("Rows", rows, is_quiet=quiet) as shown:
-                    bringing_back.try_out(manifest, found.lines(), shown)
+            with progress("Rows", rows, is_quiet=quiet) as shown:
+                bringing_back.try_out(conf, manifest, found.lines(), shown)
             _say("It fits this configuration.")
             return
         key = key_file.read_bytes() if key_file else None
@@ -139,13 +137,13 @@ def restore(
     _say("Everything is back. Start Abaca; each share is served again once its back end is up.")
 
 
-def _try_out(shown: Progress, manifest: Manifest, rows: IO[bytes]) -> None:
+def _try_out(conf: cfg.ConfigOpts, shown: Progress, manifest: Manifest, rows: IO[bytes]) -> None:
     from abaca.admin import archive, restore
 
     size = rows.seek(0, os.SEEK_END)
     rows.seek(0)
     try:
-        restore.try_out(manifest, archive.packed_lines(rows, size), shown)
+        restore.try_out(conf, manifest, archive.packed_lines(rows, size), shown)
     except AbacaError as error:
         raise Conflict(
             f"{error.message} So this could not be restored, and nothing was written. Mend it, or "

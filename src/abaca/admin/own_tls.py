@@ -37,6 +37,7 @@ from abaca.errors import Conflict
 CERTIFICATE_DAYS = 365
 RENEWED_DAYS_BEFORE = 120
 AUTHORITY_DAYS = 20 * 365
+AUTHORITY_RENEWED_DAYS_BEFORE = 2 * 365
 MADE_AGAIN = ("ca.pem", "server.pem")
 """Of the state directory: what is made of `ca.key` when it is not there."""
 
@@ -71,12 +72,21 @@ def keep(conf: cfg.ConfigOpts, *, anew: bool = False, new_authority: bool = Fals
         return []
     done = []
     path = config.state_path(conf, "ca.key")
+    public = path.with_name("ca.pem")
     authority = None if new_authority else _authority(path)
     if authority is None:
         authority = make_authority()
         state_dir.replace(path, as_text(authority), 0o600, -1)
-        done.append(f"Made a certificate authority: clients trust {path.with_name('ca.pem')}.")
-    public, text = path.with_name("ca.pem"), _public(authority.certificate)
+        done.append(f"Made a certificate authority: clients trust {public}.")
+    elif (wrong := _wrong_now(authority.certificate)) is not None:
+        authority = make_authority(key=authority.key, name=authority.certificate.subject)
+        state_dir.replace(path, as_text(authority), 0o600, -1)
+        done.append(
+            f"Made the authority's certificate anew, until {_day(authority.certificate)}: {wrong}. "
+            f"Name and key are the same, so whoever trusts the former one does so until it ends; "
+            f"give clients {public} by then."
+        )
+    text = _public(authority.certificate)
     if not public.is_file() or public.read_bytes() != text.encode():
         state_dir.replace(public, text, 0o644, -1)
     why = "it was asked for" if anew else due(conf, authority.certificate)
@@ -86,8 +96,9 @@ def keep(conf: cfg.ConfigOpts, *, anew: bool = False, new_authority: bool = Fals
         state_dir.replace(
             path.with_name("server.pem"), as_text(pair), 0o640, state_dir.api_group(conf)
         )
-        ends = f"{pair.certificate.not_valid_after_utc:%Y-%m-%d}"
-        done.append(f"Made a certificate until {ends} for {', '.join(wanted)}: {why}.")
+        done.append(
+            f"Made a certificate until {_day(pair.certificate)} for {', '.join(wanted)}: {why}."
+        )
     return done
 
 
@@ -143,8 +154,7 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 
 def _authority(path: Path) -> Pair | None:
-    """What `ca.key` holds; None: there is none, or nobody trusts it because it has ended. Raises
-    Conflict."""
+    """What `ca.key` holds; None: there is none. Raises Conflict."""
     try:
         text = read_private(path).encode()
     except FileNotFoundError:
@@ -163,14 +173,32 @@ def _authority(path: Path) -> Pair | None:
         or key.public_key() != certificate.public_key()
     ):
         raise wrong
-    has_ended = certificate.not_valid_after_utc.replace(tzinfo=None) < utcnow()
-    return None if has_ended else Pair(certificate, key)
+    return Pair(certificate, key)
 
 
-def make_authority(days: int = AUTHORITY_DAYS) -> Pair:
-    """For so many days from now."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _named(f"Abaca on {socket.gethostname()} ({utcnow():%Y-%m-%d})")
+def _wrong_now(authority: x509.Certificate) -> str | None:
+    """Why its certificate has to be made anew; None: it need not. The key stays, whatever the clock
+    says: another one would be refused by every client, also once the clock is right again."""
+    ends = authority.not_valid_after_utc.replace(tzinfo=None)
+    if ends - utcnow() < timedelta(days=AUTHORITY_RENEWED_DAYS_BEFORE):
+        return f"the former one ends on {_day(authority)}"
+    if authority.not_valid_before_utc.replace(tzinfo=None) > utcnow():
+        return "the former one begins later than now: the clock was ahead"
+    return None
+
+
+def _day(certificate: x509.Certificate) -> str:
+    return f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+
+
+def make_authority(
+    days: int = AUTHORITY_DAYS,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    name: x509.Name | None = None,
+) -> Pair:
+    """For so many days from now; with the key and name of an earlier one, or new ones."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    name = name or _named(f"Abaca on {socket.gethostname()} ({utcnow():%Y-%m-%d})")
     certificate = (
         _begun(name, name, key, utcnow() + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

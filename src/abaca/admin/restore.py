@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,6 +31,10 @@ from abaca.db.session import begin, create_engine, database_now, read
 from abaca.db.tables import services, worker_leases
 from abaca.errors import Conflict, Invalid
 from abaca.workflow.queue import SCHEMA
+
+_TRIED, _TRIED_WORK = "abaca_tried", "abaca_tried_work"
+"""Schemas of PostgreSQL that exist while rows are tried out."""
+_TRIES = 0x61626164  # any number that nothing else in the database locks
 
 
 def require_fitting(conf: cfg.ConfigOpts, manifest: Manifest) -> None:
@@ -80,11 +85,18 @@ def restore(
     return files
 
 
-def try_out(manifest: Manifest, lines: Iterable[bytes], shown: Progress) -> None:
-    """Put the rows into a database of SQLite that is then thrown away. Raises Conflict and Invalid
-    as `restore` would."""
-    with tempfile.TemporaryDirectory() as folder:
-        _fill(f"sqlite:///{folder}/abaca.sqlite", manifest, lines, shown)
+def try_out(
+    conf: cfg.ConfigOpts, manifest: Manifest, lines: Iterable[bytes], shown: Progress
+) -> None:
+    """Put the rows where they are then thrown away: into a database of SQLite in the folder of
+    temporary files, or into schemas of their own in the configured database of PostgreSQL. Raises
+    Conflict and Invalid as `restore` would."""
+    if state_dir.sqlite_file(conf) is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            _fill(f"sqlite:///{folder}/abaca.sqlite", manifest, lines, shown)
+        return
+    with _set_aside(config.database_url(conf)) as url:
+        _fill(url, manifest, lines, shown, _TRIED_WORK)
 
 
 def configuration_to_look_at(conf: cfg.ConfigOpts, found: Archive) -> list[Path]:
@@ -169,22 +181,61 @@ def _drop_all(conn: Connection) -> None:
     conn.execute(sa.text(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
 
 
-def _fill(url: str, manifest: Manifest, lines: Iterable[bytes], shown: Progress) -> None:
-    """Make the tables as they were, fill them, and bring them up to this release."""
+@contextmanager
+def _set_aside(url: str) -> Iterator[str]:
+    """The URL of the same database of PostgreSQL by which tables are made in, and found in, schemas
+    that are there meanwhile; those of an attempt that was killed go first."""
+    engine = create_engine(url, pool_size=1)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            if not conn.scalar(sa.select(sa.func.pg_try_advisory_lock(_TRIES))):
+                raise Conflict("Another backup is being made or checked: wait until it has ended.")
+            _drop_tried(conn)
+            try:
+                for schema in (_TRIED, _TRIED_WORK):
+                    conn.execute(sa.schema.CreateSchema(schema))
+                yield _searching(url)
+            finally:
+                _drop_tried(conn)
+    finally:
+        engine.dispose()
+
+
+def _drop_tried(conn: Connection) -> None:
+    for schema in (_TRIED, _TRIED_WORK):
+        conn.execute(sa.schema.DropSchema(schema, cascade=True, if_exists=True))
+
+
+def _searching(url: str) -> str:
+    parsed = sa.make_url(url)
+    given = parsed.query.get("options", "")
+    options = f"{given} -csearch_path={_TRIED}".strip()
+    return parsed.update_query_dict({"options": options}).render_as_string(hide_password=False)
+
+
+def _fill(
+    url: str,
+    manifest: Manifest,
+    lines: Iterable[bytes],
+    shown: Progress,
+    schema: str = SCHEMA,
+) -> None:
+    """Make the tables as they were, fill them, and bring them up to this release. `schema`: that of
+    the work engine on PostgreSQL."""
     from abaca.workflow import dbos_database  # loads DBOS: not for every command
 
     engine = create_engine(url, pool_size=1)
     try:
         migrations.upgrade(engine, manifest.revision)
-        dbos_database.migrate(url)
+        dbos_database.migrate(url, schema)
         with read(engine) as conn:
-            if engine_revision(conn) != manifest.engine_revision:
+            if engine_revision(conn, schema) != manifest.engine_revision:
                 raise Invalid(
                     "The archive's work in flight is that of another release of the work engine: "
                     f"restore it with release {logs.escaped(manifest.release)}, then upgrade."
                 )
         with begin(engine) as conn:
-            filled = contents.fill(conn, SCHEMA, _counted(manifest, lines), shown.done)
+            filled = contents.fill(conn, schema, _counted(manifest, lines), shown.done)
             for table, rows in manifest.tables.items():
                 if rows.number and filled.get(table) != rows:
                     raise Invalid(

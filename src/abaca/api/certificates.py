@@ -6,6 +6,7 @@ The API's processes take a certificate that was exchanged without being told.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import os
@@ -18,6 +19,9 @@ from threading import Event, Thread
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from oslo_config import cfg
 
 from abaca.config import state_path
@@ -25,6 +29,14 @@ from abaca.config import state_path
 LOG = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+
+_RSA_BITS = range(2048, 4096 + 1)
+_LEAST_EXPONENT = 65537
+_CURVES = (ec.SECP256R1, ec.SECP384R1)
+_KNOWN = (
+    "keys that can be served with: RSA of 2048 to 4096 bits, EC P-256 and P-384, Ed25519, "
+    "without a passphrase"
+)
 
 
 class Served(NamedTuple):
@@ -76,8 +88,31 @@ def expires(conf: cfg.ConfigOpts) -> float | None:
 
 
 def require_pair(certificate: Path, key: Path) -> None:
-    """Raises OSError, of which those of TLS are a kind, when they cannot be served with."""
+    """Raises OSError, of which those of TLS are a kind, when they cannot be served with: OpenSSL
+    sees whether they fit, and has to take them first; rustls, which serves, takes fewer kinds of
+    keys, and would only say so when a process of the API starts."""
+    _require_known(key)
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+
+
+def _require_known(path: Path) -> None:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except TypeError:
+        raise OSError(errno.EINVAL, f"{path}: a key with a passphrase; {_KNOWN}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        return  # OpenSSL says what is wrong
+    if isinstance(key, rsa.RSAPrivateKey):
+        exponent = key.public_key().public_numbers().e
+        found = f"RSA of {key.key_size} bits with the exponent {exponent}"
+        is_known = key.key_size in _RSA_BITS and exponent >= _LEAST_EXPONENT
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        found, is_known = f"EC {key.curve.name}", isinstance(key.curve, _CURVES)
+    else:
+        found = type(key).__name__.lstrip("_").removesuffix("PrivateKey")
+        is_known = isinstance(key, ed25519.Ed25519PrivateKey)
+    if not is_known:
+        raise OSError(errno.EINVAL, f"{path}: a key of the kind {found}; {_KNOWN}")
 
 
 def follow(found: Served) -> None:

@@ -16,11 +16,11 @@ from abaca.workflow.serializer import JsonSerializer
 _clients: WeakKeyDictionary[Engine, DBOSClient] = WeakKeyDictionary()
 
 
-def migrate(url: str) -> None:
-    """Create or upgrade DBOS's tables. Safe to repeat."""
+def migrate(url: str, schema: str = SCHEMA) -> None:
+    """Create or upgrade DBOS's tables, which on PostgreSQL are in that schema. Safe to repeat."""
     engine = create_dbos_engine(url)
     try:
-        _system_database(engine).run_migrations()
+        _system_database(engine, schema).run_migrations()
     finally:
         engine.dispose()
 
@@ -47,12 +47,12 @@ def client(engine: Engine) -> DBOSClient:
     return client
 
 
-def _system_database(engine: Engine) -> SystemDatabase:
+def _system_database(engine: Engine, schema: str) -> SystemDatabase:
     return SystemDatabase.create(
         system_database_url=engine.url.render_as_string(hide_password=False),
         engine_kwargs={},
         engine=engine,
-        schema=SCHEMA,
+        schema=schema,
         serializer=JsonSerializer(),
         executor_id=None,
         app_name=APPLICATION,
