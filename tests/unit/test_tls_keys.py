@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
+from abaca.admin.ports import free_port
 from abaca.api import certificates
-from tests.service import free_port, wait_until
+from tests.service import wait_until
 
 APP = """
 def app(environ, start_response):
