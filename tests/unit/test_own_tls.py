@@ -183,23 +183,28 @@ def test_a_renewal_that_fails_in_any_way_is_tried_again(
 
 
 NAMED = """
-import os, socket, sys
+import os, resource, socket, sys
 from abaca import config
 from abaca.admin import own_tls
 conf = config.load([os.devnull], {"api.listen": "0.0.0.0"})
+spent = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+resource.setrlimit(resource.RLIMIT_CPU, (spent + 10, spent + 10))
 for name in sys.argv[1:]:
     socket.getfqdn = lambda name=name: name
     print(name in own_tls.names(conf))
 """
 
 
+@pytest.mark.timeout(900)  # of a busy machine; what counts is the CPU
 def test_a_name_from_dns_that_is_none_is_seen_at_once() -> None:
-    """Whoever answers for the machine's addresses chooses what `getfqdn` returns."""
+    """Whoever answers for the machine's addresses chooses what `getfqdn` returns. In ten seconds of
+    CPU, or the process is killed."""
     odd = [f"{'a' * 60}-.example.org", "a" * 64, "a..example", f"{'a.' * 120}-"]
     done = subprocess.run(
         [sys.executable, "-c", NAMED, *odd, "a-b_c.example"],
-        check=True, capture_output=True, text=True, timeout=110,
+        check=False, capture_output=True, text=True,
     )  # fmt: skip
+    assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr}"
     assert done.stdout.split() == ["False"] * 4 + ["True"]
 
 
