@@ -360,7 +360,7 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
         conn.execute(sa.update(share_groups).values(status="error")),
     ),
     "shares_without_servers_are_reached": lambda conn: conn.execute(
-        sa.update(share_instances).values(share_server_id=None)
+        sa.update(share_instances).values(share_server_id=None, status="available")
     ),
     "hints_are_mutual": lambda conn: conn.execute(
         sa.update(shares).values(metadata={affinity.SAME: "another"})
