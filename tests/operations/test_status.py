@@ -130,10 +130,11 @@ def test_json_is_ascii_and_has_all_of_it(engine: Engine, tmp_path: object) -> No
     said = msgspec.json.decode(text)
     assert said["problems"][0]["id"] == "h\x1b[2J\N{GRINNING FACE}@linux"
     assert said["back_ends"][0]["state"] == "down"
+    assert said["back_ends"][0]["heartbeat"].endswith("Z")
 
 
 def test_it_cannot_be_told_without_a_database(tmp_path: object) -> None:
     done = CliRunner().invoke(
         cli.main, ["status", "--config-file", "/dev/null", "--state-dir", str(tmp_path)]
     )
-    assert done.exit_code == status.CANNOT_TELL and "There is no database" in done.output
+    assert done.exit_code == status.CANNOT_TELL and "`abaca serve` makes it" in done.output

@@ -26,7 +26,8 @@ def opened(conf: cfg.ConfigOpts) -> Iterator[Engine]:
     with database_errors(conf):
         if not state_dir.database_exists(conf):
             raise click.ClickException(
-                f"There is no database at {logs.shown_url(config.database_url(conf))} yet."
+                f"There is no database at {logs.shown_url(config.database_url(conf))} yet: `abaca "
+                "serve` makes it, or `abaca init` where API and worker start apart."
             )
         engine = create_engine(config.database_url(conf), pool_size=1)
         try:

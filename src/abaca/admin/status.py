@@ -117,6 +117,12 @@ def _of_this_machine(conf: cfg.ConfigOpts, api: dict[str, Any]) -> list[Problem]
     return found
 
 
+def _with_zone(back_end: BackEnd) -> BackEnd:
+    """Its heartbeat is UTC, as whoever reads the JSON is told."""
+    seen = back_end.heartbeat
+    return msgspec.structs.replace(back_end, heartbeat=seen and seen.replace(tzinfo=UTC))
+
+
 def as_text(
     conf: cfg.ConfigOpts,
     found: Condition,
@@ -131,7 +137,7 @@ def as_text(
         "at": f"{found.at:%Y-%m-%dT%H:%M:%SZ}",
         "running_here": running(conf),
         "api": api,
-        "back_ends": found.back_ends,
+        "back_ends": [_with_zone(back_end) for back_end in found.back_ends],
         "work": found.work,
         "problems": problems,
         "number_of_problems": number,
