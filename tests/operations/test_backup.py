@@ -37,6 +37,15 @@ def shown() -> Progress:
     return Progress("rows", 0, io.StringIO())
 
 
+class Counted(Progress):
+    """Counts what is done."""
+
+    number = 0
+
+    def done(self, number: int = 1, what: str = "") -> None:
+        self.number += number
+
+
 def made(stack: Stack, path: Path, *, with_key: bool = True) -> Path:
     with backup.new_file(path) as file:
         backup.make(stack.conf, stack.engine, file, shown(), with_key=with_key)
@@ -214,25 +223,29 @@ def test_rows_that_could_not_be_restored_are_told_and_nothing_of_the_attempt_sta
     Ground(stack).snapshot()
     before = stored_slate(stack)
 
-    def tried() -> None:
+    def tried() -> tuple[int, int]:
+        """How many rows there are, and how many were told to be done."""
+        counted = Counted("rows", 0, io.StringIO())
         with backup.new_file(tmp_path / "backup") as file:
-            backup.make(
+            manifest = backup.make(
                 stack.conf,
                 stack.engine,
                 file,
-                shown(),
+                counted,
                 with_key=True,
                 try_out=lambda manifest, rows: restore.try_out(
-                    stack.conf, manifest, packed(rows), shown()
+                    stack.conf, manifest, packed(rows), counted
                 ),
             )
+        return sum(table.number for table in manifest.tables.values()), counted.number
 
     def packed(rows: IO[bytes]) -> Iterator[bytes]:
         size = rows.seek(0, os.SEEK_END)
         rows.seek(0)
         return archive.packed_lines(rows, size)
 
-    tried()
+    there, done = tried()
+    assert done == 2 * there
     if not is_sqlite_url(stack.conf):
         for schema in ("abaca_tried", "abaca_tried_work"):
             stack.do(Connection.execute, sa.schema.CreateSchema(schema))

@@ -51,7 +51,7 @@ def make(
             with gzip.GzipFile(fileobj=rows, mode="wb", mtime=0, compresslevel=6) as packed:
                 for line in contents.lines(conn, SCHEMA, sums):
                     packed.write(line + b"\n")
-                    shown.done()
+                    shown.done(line.startswith(b"["))  # else it names a table
             manifest = _manifest(conf, conn, sums)
         if try_out is not None:
             try_out(manifest, rows)
