@@ -3,6 +3,7 @@ managed again."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from tests.crash.customer import PLAIN_TYPE, Board, Customer
@@ -11,6 +12,7 @@ from tests.crash.site import Site
 from tests.crash.tenant import NOTHING, chosen
 
 NAME = "project-admin"
+_IS_ID = re.compile("/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 WEIGHTS = {
     "create_plain_share": 10,
     "extend": 3,
@@ -65,17 +67,15 @@ class Keeper(Customer):
             [
                 each
                 for each in self.shares()
-                if each["status"] == "available"
-                and each["id"] not in kept
-                and each["mount_point_name"] is None
+                if each["status"] == "available" and each["id"] not in kept
             ],
             decision.dice[0],
         )
         if share is None:
             return NOTHING
         locations = self.listed(f"/v2/shares/{share['id']}/export_locations", "export_locations")
-        if not locations:
-            return NOTHING
+        if not locations or not _IS_ID.search(locations[0]["path"]):
+            return NOTHING  # by its mount point name it would not be found again
         answer = self.act(share, "unmanage", None)
         if answer.outcome != "refused":
             self.promises.passed_on(share["name"], is_certain=answer.is_certain)
