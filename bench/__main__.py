@@ -3,7 +3,8 @@
 root, how long the Linux back end needs to come back after a reboot; `python -m bench reverts
 [--files 100 100000]`, as root, how long clients wait for a share that is reverted; `python -m bench
 walls [--rounds 5]`, as root, what the walls around an NFS server cost; `python -m bench outage
-[--rounds 5]`, as root, what clients wait for when their NFS server is killed."""
+[--rounds 5]`, as root, what clients wait for when their NFS server is killed; `python -m bench
+pages [--quick]` measures what 100 open web pages cost others."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import signal
 import sys
 from types import FrameType
 
-from bench import outage, peer, reboot, reverts, single, walls
+from bench import outage, pages, peer, reboot, reverts, single, walls
 
 GROUPS = ("reads", "creations", "additions", "footprint")
 
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("abaca", "peer", "reboot", "reverts", "walls", "outage"),
+        choices=("abaca", "peer", "reboot", "reverts", "walls", "outage", "pages"),
         default="abaca",
     )
     parser.add_argument(
@@ -60,6 +61,8 @@ def main() -> None:
         walls.run(arguments.rounds)
     elif arguments.what == "outage":
         outage.run(arguments.rounds)
+    elif arguments.what == "pages":
+        pages.run(arguments.databases, quick=arguments.quick)
     else:
         single.run(arguments.databases, arguments.only, quick=arguments.quick)
 

@@ -69,7 +69,7 @@ class Measured(NamedTuple):
     service_cpu: float = 0.0  # seconds of CPU that the service and its database used for one answer
 
 
-class _Connection:
+class Connection:
     """One client: at most one request under way."""
 
     def __init__(self, target: Target) -> None:
@@ -104,6 +104,14 @@ class _Connection:
             return Answer(int(head[9:12]), bytes(self._received[self._head :]), closes)
         return None
 
+    def header(self, name: str) -> str:
+        """A header of the last answer; empty without it."""
+        for line in bytes(self._received[: self._head]).decode("latin-1").split("\r\n")[1:]:
+            key, _, value = line.partition(":")
+            if key.lower() == name:
+                return value.strip()
+        return ""
+
     def reconnect(self) -> None:
         self.socket.close()
         self.socket = self._connect()
@@ -124,7 +132,7 @@ def _content_length(head: bytes) -> int:
     _, found, rest = head.partition(b"content-length:")
     if found:
         return int(rest.partition(b"\r\n")[0])
-    return 1 << 60 if b" 204 " not in head[:16] else 0
+    return 1 << 60 if head[9:12] not in (b"204", b"304") else 0
 
 
 def load(
@@ -132,7 +140,7 @@ def load(
 ) -> Measured:
     """Keep `clients` connections busy for so long. Raises Failed for any other status than
     `expect`."""
-    connections = [_Connection(target) for _ in range(clients)]
+    connections = [Connection(target) for _ in range(clients)]
     poll = select.epoll()
     by_fd = {}
     for connection in connections:
@@ -190,12 +198,12 @@ class Client:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and decoded body."""
         if self._connection is None:
-            self._connection = _Connection(self._target)
+            self._connection = Connection(self._target)
         self._connection.send(self._target.request(method, path, body))
         answer = None
         while answer is None:

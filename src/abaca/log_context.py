@@ -1,5 +1,5 @@
-"""Which request the current thread works for, and on which resources: set where a request or a
-piece of work begins.
+"""Which request the current thread works for, for which project, and on which resources: set where
+a request or a piece of work begins.
 
 Log lines are prefixed with it, user messages name the request, and work that is enqueued takes the
 request id along into the worker. It is kept here, and not handed from function to function, because
@@ -23,6 +23,7 @@ _LONGEST_VALUE = 64
 class _Context(NamedTuple):
     request_id: str = ""
     resources: Mapping[str, str] = MappingProxyType({})
+    project: str = ""
 
 
 _NOTHING = _Context()
@@ -51,9 +52,9 @@ def end() -> None:
 
 
 @contextmanager
-def working_for(request_id: str) -> Iterator[None]:
-    """Work for that request meanwhile. Empty: for none."""
-    token = _context.set(_Context(request_id))
+def working_for(request_id: str, project: str = "") -> Iterator[None]:
+    """Work for that request meanwhile, for that project. Empty: for none."""
+    token = _context.set(_Context(request_id, project=project))
     try:
         yield
     finally:
@@ -64,6 +65,16 @@ def name(resources: Mapping[str, str]) -> None:
     """The request is about these, kind → id, beside what was named before."""
     now = _context.get()
     _context.set(now._replace(resources={**now.resources, **resources}))
+
+
+def on_behalf_of(project: str) -> None:
+    """What the request changes is this project's alone."""
+    _context.set(_context.get()._replace(project=project))
+
+
+def project() -> str:
+    """Whose rows the thread changes; empty: anybody's."""
+    return _context.get().project
 
 
 def request_id() -> str:

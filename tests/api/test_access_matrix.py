@@ -33,7 +33,7 @@ IDS = dict.fromkeys(
      "policy_id",
      "share_server_id", "access_id", "export_location_id", "snapshot_id", "message_id", "lock_id",
      "backup_id", "share_group_id", "share_group_type_id", "share_group_snapshot_id",
-     "transfer_id"),
+     "transfer_id", "operation_id"),
     UNKNOWN,
 )  # fmt: skip
 

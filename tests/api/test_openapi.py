@@ -263,6 +263,7 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
         "backup_id": back_end.back_up(share),
         "share_group_id": group["id"],
         "share_group_snapshot_id": api.share_group_snapshot(group["id"], ADMIN)["id"],
+        "operation_id": "share_create:x",
         "transfer_id": back_end.offer(offered),
         "security_service_id": security_service,
         "snapshot_id": snapshot["id"],

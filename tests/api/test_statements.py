@@ -27,6 +27,7 @@ SINGLE = {  # what answers with one thing, however many there are
     "/v3/auth/projects",
     "/v2/types/default",
     "/v2/limits",
+    "/v2/project-version",
     "/v2/",
     "/v2/extensions",
     "/network/v2.0",

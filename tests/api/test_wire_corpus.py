@@ -42,7 +42,14 @@ FACTS: list[dict[str, Any]] = [
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md"
 SECTION = "\n## Recorded requests with another answer\n"
 # Abaca's own, which Manila's answers do not have.
-EXTENSIONS = {"share_server_subnet_removal_support", "dns_name", "status_reason"}
+EXTENSIONS = {
+    "share_server_subnet_removal_support",
+    "dns_name",
+    "status_reason",
+    "addresses_needed",
+    "addresses_free",
+    "reasons",
+}
 MAPS = {
     "metadata",
     "extra_specs",

@@ -48,6 +48,7 @@ STAYS = {
         "hosts",
         "messages",
         "pools",
+        "project_versions",
         "quota_usages",
         "services",
         "share_group_type_share_type_mappings",

@@ -104,6 +104,7 @@ def stored_slate(stack: Stack) -> dict[str, Any]:
         not in (
             "client_inquiries",
             "messages",
+            "project_versions",
             "quota_usages",
             "share_usages",
         )

@@ -5,22 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from abaca.db import versions
 from abaca.db.session import begin, utcnow
 from abaca.db.tables import share_networks as share_networks_table
 from abaca.domain.network_changes import share_server_repairs, subnet_additions
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
+from abaca.domain.recovery import parked_work
 from abaca.domain.rows import states
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import shares
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Conflict, Missing
-from abaca.workflow import inspection, queue, retention
+from abaca.workflow import inspection, queue, retention, unfinished
 from abaca.workflow.inspection import UNREADABLE, Operation
+from abaca.workflow.steps import RESUMPTIONS
 from tests.operations.conftest import Install
 from tests.operations.scene import (
     all_servers,
@@ -362,3 +366,33 @@ def test_what_cannot_be_read_is_shown_as_needing_a_person(install: Install, tmp_
     assert not (tmp_path / "made").exists()
     with begin(stack.engine) as conn:
         assert conn.scalar(sa.select(sa.func.count()).select_from(share_networks_table)) == 1
+
+
+def test_over_the_api_work_is_resumed_as_by_the_command(stack: Stack) -> None:
+    plan(stack, failing("create_share", "bug"))
+    id_ = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
+    assert stack.settled_share(id_) == "error"
+    operation = parked(stack)
+    (shown,) = stack.ask(unfinished.find, ["parked"])
+    assert (shown.id, shown.name, shown.about) == (operation.id, operation.name, operation.about)
+    assert (shown.reason, shown.since) == (operation.reason, operation.since)
+    plan(stack)
+    stack.do(parked_work.resume, operation.id)
+    assert stack.settled_share(id_) == "available", told(stack)
+    with pytest.raises(Missing):
+        stack.do(parked_work.resume, operation.id)
+
+
+def test_both_know_the_same_resumptions() -> None:
+    assert parked_work.RESUMPTIONS == RESUMPTIONS
+
+
+def test_work_raises_the_version_of_its_project_and_rest_raises_none(stack: Stack) -> None:
+    share_id = new_share(stack)
+    at_rest = stack.ask(versions.of_all)
+    Event().wait(3)  # passes come and go
+    assert stack.ask(versions.of_all) == at_rest
+    allow(stack, share_id, "10.1.0.9")
+    requested = stack.ask(versions.of_project, MEMBER.project_id)
+    settled_rules(stack, share_id)
+    assert stack.ask(versions.of_project, MEMBER.project_id) > requested

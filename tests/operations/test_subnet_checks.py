@@ -4,6 +4,7 @@ servers of the share network."""
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -127,3 +128,27 @@ def test_the_addresses_are_those_of_the_servers_that_grow(install: Install) -> N
         assert addresses(stack) == 6
         assert len(stack.paths(other)) == 2, "the server in the zone has not changed"
         assert {row.status for row in all_servers(stack)} == {"active"}
+
+
+def test_the_numbers_and_the_reasons_are_told(install: Install) -> None:
+    """With two servers, of which each needs one address."""
+    stack = install({"alpha": {"availability_zone": "zone-a"}})
+    with stack.working():
+        share_network, _ = two_servers(stack)
+        roomy, tight = stack.network("10.3.0.0/28", "10.4.0.0/30")
+
+        def answer(pair: tuple[str, str], zone: str | None = None) -> dict[str, Any]:
+            wanted = SubnetRequest(
+                neutron_net_id=pair[0], neutron_subnet_id=pair[1], availability_zone=zone
+            )
+            return stack.do(
+                subnet_additions.check, MEMBER, share_network, wanted, reset_operation=False
+            )
+
+        assert answer(roomy)["addresses_free"] is None
+        wait_for(lambda: answer(roomy)["compatible"])
+        told = answer(roomy)
+        assert (told["addresses_needed"], told["addresses_free"], told["reasons"]) == (1, 13, [])
+        plan(stack, failing(CHECK, "Refused"))
+        wait_for(lambda: answer(tight)["compatible"] is False)
+        assert answer(tight)["reasons"] == [WHY]

@@ -28,6 +28,8 @@ FLAGS = [
     "--no-first-run",
 ]
 WAIT_MILLISECONDS = 20_000 * PATIENCE
+THEMES = ("light", "dark")
+WIDTHS = (360, 768, 1280)
 SCREENSHOTS = "ABACA_SCREENSHOTS"  # a folder, to look at what tests saw
 
 
@@ -105,3 +107,16 @@ def look(page: Page, name: str) -> None:
     """A picture for people, if they ask for it."""
     if folder := os.environ.get(SCREENSHOTS):
         page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
+
+
+def look_at_all_widths(page: Page, name: str) -> None:
+    """Pictures in both themes at three widths, if people ask for them; then as it was."""
+    if SCREENSHOTS not in os.environ:
+        return
+    for theme in THEMES:
+        page.get_by_label("Theme").select_option(theme)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            look(page, f"{name}-{theme}-{width}")
+    page.get_by_label("Theme").select_option("auto")
+    page.set_viewport_size({"width": 1280, "height": 800})

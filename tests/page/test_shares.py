@@ -64,7 +64,7 @@ def test_a_share_shows_its_locations_rules_and_mount_commands(
     expect(page.get_by_label("Mount over IPv6")).to_have_text(f"mount -t nfs4 '{v6}' /mnt")
     expect(page.get_by_label("Line of /etc/fstab")).to_contain_text(" /mnt nfs4 ")
     expect(page.get_by_label("Kubernetes volume")).to_contain_text(f'path: "{v4.split(":")[1]}"')
-    expect(page.get_by_role("row", name="10.20.0.7")).to_contain_text("rw")
+    expect(page.get_by_role("row", name="10.20.0.7 rw")).to_contain_text("active")
     expect(page.get_by_role("row", name="fd00:20::/64 ro")).to_contain_text("active")
     look(page, "share")
 

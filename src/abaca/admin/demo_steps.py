@@ -48,6 +48,7 @@ KEPT_TABLES = {
     "services",
     "worker_leases",
     "pools",
+    "project_versions",
     "quota_usages",
     "share_usages",
 }

@@ -50,10 +50,11 @@ class Service:
 
 
 class WithHeaders(NamedTuple):
-    """A handler's answer that has headers of its own."""
+    """A handler's answer that has headers of its own, or another status than its route's."""
 
     body: Any
     headers: Mapping[str, str]
+    status: int | None = None
 
 
 class _Once(Generic[_T]):

@@ -57,6 +57,8 @@ class Callers:
         except NotIdentified as error:
             req.context.attempt = error.attempt
             raise
+        if not req.context.caller.is_admin:
+            log_context.on_behalf_of(req.context.caller.project_id)
 
 
 class ProjectInUrl:

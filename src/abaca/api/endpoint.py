@@ -66,11 +66,12 @@ class Endpoint:
             call.enforce(route.rule.name)
         req.context.action, req.context.params = route.action, params
         answer = route.handler(call, **params)
+        resp.status = route.status
         if isinstance(answer, WithHeaders):
             resp.set_headers(dict(answer.headers))
+            resp.status = answer.status or route.status
             answer = answer.body
         req.context.answer = answer
-        resp.status = route.status
         if isinstance(answer, str):
             resp.content_type, resp.text = "text/plain; charset=utf-8", answer
         elif isinstance(answer, WholeList):

@@ -26,6 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, CursorResult, Engine
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
+from abaca.db import versions
 from abaca.db.owner_rights import owner_rights
 
 _READ_ONLY = "abaca_read_only"
@@ -65,10 +66,12 @@ def create_engine(url: str, *, pool_size: int = 10) -> Engine:
         for one in (engine, reader):
             event.listen(one, "checkout", _refuse_dead)
         event.listen(engine, "engine_disposed", lambda _: reader.dispose())
+        event.listen(engine, "after_execute", versions.note)
         _readers[engine] = reader
         return engine
     engine = create_sqlite_engine(url, isolation_level=None, **options)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "after_execute", versions.note)
     return engine
 
 
@@ -110,7 +113,9 @@ def is_sqlite(conn: Connection) -> bool:
 def begin(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: commits at the end, rolls back on any error."""
     with engine.begin() as conn:
+        versions.begun(conn)
         yield conn
+        versions.raise_version(conn)
 
 
 @contextmanager

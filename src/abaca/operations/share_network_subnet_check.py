@@ -35,13 +35,14 @@ def share_network_subnet_check(check_id: str, service_host: str) -> None:
         inquiry.neutron_net_id,
         inquiry.neutron_subnet_id,
     )
-    effect(require_free_addresses, inquiry, subnet)
+    free = effect(count_free_addresses, inquiry, subnet)
     require_consent(driver_calls.server_without_subnet, service_host, inquiry.server_ids, subnet)
-    tx(subnet_additions.answer, check_id, service_host, None, subnet)
+    tx(subnet_additions.answer, check_id, service_host, None, subnet, free)
 
 
-def require_free_addresses(inquiry: Inquiry, subnet: Subnet) -> None:
-    """NoSpace, with the numbers, when the subnet cannot give all servers their addresses."""
+def count_free_addresses(inquiry: Inquiry, subnet: Subnet) -> int | None:
+    """How many there are, as far as that is known. NoSpace, with the numbers, when the subnet
+    cannot give all servers their addresses."""
     free = serving.current().networks.free_addresses(subnet)
     if free is not None and free < inquiry.addresses:
         raise NoSpace(
@@ -50,6 +51,7 @@ def require_free_addresses(inquiry: Inquiry, subnet: Subnet) -> None:
             f"need {inquiry.addresses}.",
             is_public=True,
         )
+    return free
 
 
 def require_consent(

@@ -53,6 +53,7 @@ _STATUS_COLUMNS = (
         "priority",
         "creator_xid",
         "created_at",
+        "error",
     ),
 )
 _WAITS = "ENQUEUED"
@@ -177,9 +178,22 @@ def input_table(conn: Connection) -> sa.TableClause:
     return _tables(None if is_sqlite(conn) else SCHEMA)[1]
 
 
+def output_table(conn: Connection) -> sa.TableClause:
+    """DBOS's table of results and of errors that ended work."""
+    return _tables(None if is_sqlite(conn) else SCHEMA)[2]
+
+
+def steps_table(conn: Connection) -> sa.TableClause:
+    """DBOS's table of recorded steps, by the work that they belong to."""
+    return _tables(None if is_sqlite(conn) else SCHEMA)[3]
+
+
 @functools.cache
-def _tables(schema: str | None) -> tuple[sa.TableClause, sa.TableClause]:
+def _tables(schema: str | None) -> tuple[sa.TableClause, ...]:
+    key = "workflow_uuid"
     return (
         sa.table("workflow_status", *map(sa.column, _STATUS_COLUMNS), schema=schema),
-        sa.table("workflow_input", sa.column("workflow_uuid"), sa.column("inputs"), schema=schema),
+        sa.table("workflow_input", sa.column(key), sa.column("inputs"), schema=schema),
+        sa.table("workflow_output", sa.column(key), sa.column("error"), schema=schema),
+        sa.table("operation_outputs", sa.column(key), schema=schema),
     )

@@ -98,7 +98,7 @@ def workflow(
         @functools.wraps(body)
         def run(*args: str) -> None:
             try:
-                with log_context.working_for(_request_id()):
+                with log_context.working_for(*_asked_by()):
                     _run(body, args)
             finally:
                 current().work_ended()
@@ -137,10 +137,13 @@ def end_outside(engine: Engine, name: str, args: Sequence[str], reason: str) -> 
     _end(run, name, args, reason)
 
 
-def _request_id() -> str:
-    """Of the request that the work of this thread was put in for."""
+def _asked_by() -> tuple[str, str]:
+    """The request that the work of this thread was put in for, and the project that it is done
+    for."""
     context = get_local_dbos_context()
-    return request_of(context.authenticated_roles if context else None)
+    if context is None:
+        return "", ""
+    return request_of(context.authenticated_roles), context.authenticated_user or ""
 
 
 def _run(body: Callable[..., None], args: Sequence[str]) -> None:

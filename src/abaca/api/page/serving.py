@@ -16,6 +16,7 @@ from oslo_config import cfg
 BASE = "/ui"
 _STATIC = Path(__file__).parent / "static"
 _INDEX = "index.html"
+_LOGIN = "v3/auth/tokens"  # where Keystone knows the users: keystone_forward
 _SETTINGS = "settings.json"
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -65,7 +66,7 @@ def _files() -> dict[str, bytes]:
 
 def paths() -> set[str]:
     """The URLs of the page, without slashes at their ends."""
-    return {BASE, *(f"{BASE}/{name}" for name in (*_files(), _SETTINGS))}
+    return {BASE, *(f"{BASE}/{name}" for name in (*_files(), _SETTINGS, _LOGIN))}
 
 
 def install(app: falcon.App[falcon.Request, falcon.Response], conf: cfg.ConfigOpts) -> None:
@@ -75,6 +76,10 @@ def install(app: falcon.App[falcon.Request, falcon.Response], conf: cfg.ConfigOp
     settings = msgspec.json.encode({"auth_strategy": conf.api.auth_strategy})
     for name, content in {**_files(), _SETTINGS: settings}.items():
         app.add_route(f"{BASE}/{name}", _File(name, content))
+    if conf.api.auth_strategy == "keystone":
+        from abaca.api.page.keystone_forward import KeystoneForward
+
+        app.add_route(f"{BASE}/{_LOGIN}", KeystoneForward(conf))
     app.add_route(BASE, _Redirect())
     app.add_route(f"{BASE}/", _File(_INDEX, _files()[_INDEX]))
 

@@ -171,7 +171,9 @@ def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
             reset_operation=bool(body.reset_operation),
             limits=call.row_limits,
         )
-    return answer if call.caller.is_admin else {"compatible": answer["compatible"]}
+    if not call.caller.is_admin:
+        del answer["hosts_check_result"]
+    return answer
 
 
 _ALL = "/v2/share-networks/{share_network_id}/subnets"

@@ -12,7 +12,7 @@ from abaca.api.wire.schemas import MAP
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
 from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.db.session import begin, read
-from abaca.domain.network_changes import share_server_management
+from abaca.domain.network_changes import share_server_management, share_server_repairs
 from abaca.domain.network_changes.share_server_management import ServerToManage
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import dns_names
@@ -103,6 +103,19 @@ def unmanage(call: Call, share_server_id: str) -> None:
         )
 
 
+def retry_network_update(call: Call, share_server_id: str) -> None:
+    """Action retry_network_update: the addition or removal of a subnet that has failed there is
+    begun again."""
+    with begin(call.engine) as conn:
+        share_server_repairs.retry_network_update(conn, share_server_id)
+
+
+def abandon_network_update(call: Call, share_server_id: str) -> None:
+    """Action abandon_network_update: it is taken back; the server serves as before."""
+    with begin(call.engine) as conn:
+        share_server_repairs.abandon_network_update(conn, share_server_id)
+
+
 _ALL = "/v2/share-servers"
 _ONE = f"{_ALL}/{{share_server_id}}"
 _ACTION = f"{_ONE}/action"
@@ -160,6 +173,22 @@ RESOURCE = Resource(
             admin("share_server:unmanage_share_server"),
             Unmanage,
             since=49,
+        ),
+        action(
+            _ACTION,
+            "retry_network_update",
+            retry_network_update,
+            admin("share_server:retry_network_update"),
+            since=70,
+            is_extension=True,
+        ),
+        action(
+            _ACTION,
+            "abandon_network_update",
+            abandon_network_update,
+            admin("share_server:abandon_network_update"),
+            since=70,
+            is_extension=True,
         ),
     ],
 )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import cast
 
 from abaca.api.wire.clients import CLIENT
-from abaca.api.wire.schemas import FLAG, FLAG_OR_NULL, TEXT, TEXT_OR_NULL, Schema, object_of
+from abaca.api.wire.schemas import (
+    FLAG,
+    FLAG_OR_NULL,
+    NUMBER,
+    NUMBER_OR_NULL,
+    TEXT,
+    TEXT_OR_NULL,
+    TEXTS,
+    Schema,
+    object_of,
+)
 
 
 def check(**more: Schema) -> Schema:
@@ -20,7 +30,8 @@ def _listed(**members: Schema) -> Schema:
     return {"type": "array", "items": object_of(**members)}
 
 
-ADDITION = check()
+ADDITION = check(addresses_needed=NUMBER, addresses_free=NUMBER_OR_NULL, reasons=TEXTS)
+"""All but what Manila has is an extension."""
 _OF_CLIENT = {field.name: cast(Schema, field.type) for field in CLIENT.fields}
 REMOVAL = check(
     export_locations=_listed(id=TEXT, share_id=TEXT, path=TEXT),

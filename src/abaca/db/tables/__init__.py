@@ -12,6 +12,7 @@ from abaca.db.tables.local_networks import (
     local_subnets,
 )
 from abaca.db.tables.messages import messages
+from abaca.db.tables.project_versions import project_versions
 from abaca.db.tables.quotas import quota_classes, quota_usages, quotas
 from abaca.db.tables.registry import metadata
 from abaca.db.tables.resource_locks import resource_locks
@@ -80,6 +81,7 @@ __all__ = [
     "metadata",
     "network_allocations",
     "pools",
+    "project_versions",
     "quota_classes",
     "quota_usages",
     "quotas",

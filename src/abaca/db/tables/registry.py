@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from abaca.db.session import utcnow
+from abaca.db.versions import IS_OURS
 
 metadata = sa.MetaData(
     naming_convention={
@@ -15,7 +16,8 @@ metadata = sa.MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_N_name)s",
         "pk": "pk_%(table_name)s",
-    }
+    },
+    info={IS_OURS: True},
 )
 
 

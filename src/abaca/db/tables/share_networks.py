@@ -63,6 +63,7 @@ share_network_checks = sa.Table(
     sa.Column("hosts", sa.JSON, nullable=False),  # {host: null | true | false}
     sa.Column("reasons", sa.JSON, nullable=False),  # {host: why not}
     sa.Column("subnet", sa.JSON),  # values.Subnet, once resolved
+    sa.Column("free_addresses", sa.Integer),  # there; null: not asked, or not known
     sa.Column("expires_at", sa.DateTime, nullable=False),
     *timestamps(),
 )

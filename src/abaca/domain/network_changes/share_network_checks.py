@@ -156,10 +156,16 @@ def outcome(
 def ask(
     conn: Connection, question: Question, *, reset_operation: bool, limits: RowLimits = NO_LIMITS
 ) -> dict[str, Any]:
-    """Ask the drivers alone: `{"compatible": True | False | None, "hosts_check_result": {host:
-    …}}`; None while they have not all answered."""
+    """Ask the drivers alone: `{"compatible": True | False | None, "hosts_check_result": {host: …},
+    "reasons": of those who deny, "addresses_free": int | None}`; None while they have not all
+    answered."""
     if not question.asked:
-        return {"compatible": True, "hosts_check_result": {}}
+        return {
+            "compatible": True,
+            "hosts_check_result": {},
+            "reasons": [],
+            "addresses_free": None,
+        }
     known = _current(conn, question)
     if known is not None and reset_operation:
         _forget(conn, known.id)
@@ -170,7 +176,12 @@ def ask(
         ).one()
     answers: Collection[bool | None] = known.hosts.values()
     compatible = False if False in answers else None if None in answers else True
-    return {"compatible": compatible, "hosts_check_result": known.hosts}
+    return {
+        "compatible": compatible,
+        "hosts_check_result": known.hosts,
+        "reasons": [known.reasons[host] for host in sorted(known.reasons)],
+        "addresses_free": known.free_addresses,
+    }
 
 
 def is_pending(conn: Connection, check_id: str) -> bool:

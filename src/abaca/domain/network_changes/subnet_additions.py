@@ -103,16 +103,14 @@ def check(
     reset_operation: bool,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """Ask the drivers alone; see `share_network_checks.ask`."""
+    """Ask the drivers alone; see `share_network_checks.ask`. With how many addresses are needed on
+    the subnet, and how many are free there, None while that is not known."""
     addition = _judge(
         conn, caller, share_network_id, wanted, multiple_allowed=True, refusal=Invalid
     )
-    return checks.ask(
-        conn,
-        _question(conn, share_network_id, wanted, addition),
-        reset_operation=reset_operation,
-        limits=limits,
-    )
+    question = _question(conn, share_network_id, wanted, addition)
+    answer = checks.ask(conn, question, reset_operation=reset_operation, limits=limits)
+    return {**answer, "addresses_needed": question.request["addresses"]}
 
 
 # --- for the workflow that asks -------------------------------------------------------------------
@@ -140,10 +138,18 @@ def inquiry(conn: Connection, check_id: str, service_host: str) -> Inquiry | Non
 
 
 def answer(
-    conn: Connection, check_id: str, service_host: str, denial: str | None, subnet: Subnet | None
+    conn: Connection,
+    check_id: str,
+    service_host: str,
+    denial: str | None,
+    subnet: Subnet | None,
+    free: int | None = None,
 ) -> None:
-    """Store what a back end answered: None is a yes; a denial is shown to the one who asks."""
-    found = {"subnet": msgspec.to_builtins(subnet)} if subnet is not None else {}
+    """Store what a back end answered: None is a yes; a denial is shown to the one who asks. `free`:
+    addresses on the subnet."""
+    found: dict[str, Any] = {}
+    if subnet is not None:
+        found = {"subnet": msgspec.to_builtins(subnet), "free_addresses": free}
     checks.answer(conn, check_id, service_host, denial, denied=_DENIED, **found)
 
 

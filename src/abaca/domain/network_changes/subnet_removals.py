@@ -111,7 +111,8 @@ def check(
         reset_operation=reset_operation,
         limits=limits,
     )
-    return {**answer, **subnet_cuts.of(conn, subnet_id)}
+    told = {name: answer[name] for name in ("compatible", "hosts_check_result")}
+    return {**told, **subnet_cuts.of(conn, subnet_id)}
 
 
 def obstacle(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str) -> str | None:

@@ -1,7 +1,9 @@
 // What can be done here: for each thing its request, and the `openstack` command that does the same.
 //
 // An action is {title, fields, request}: `request` makes {words, method, path, body} of the fields'
-// values. `final` says what cannot be undone about it, and has to be confirmed.
+// values. `final` says what cannot be undone about it, and has to be confirmed. `check` makes
+// {words, path, body} of a question that has to be answered with yes before; `done` is given the
+// answer to the request. `program`: what has the same command, if it is not openstack.
 
 import { option, visible } from "./commands.js";
 import { nameOf } from "./parts.js";

@@ -27,15 +27,30 @@ export function tokenCredentials(token) {
   return { "X-Auth-Token": token };
 }
 
+/** A token of Keystone's for a project, by way of the service. Throws Refused. */
+export async function keystoneToken({ user, domain, password, project }) {
+  const named = (name) => ({ name, domain: { name: domain } });
+  const auth = {
+    identity: { methods: ["password"], password: { user: { ...named(user), password } } },
+    scope: { project: named(project) },
+  };
+  const answer = await request("POST", "v3/auth/tokens", { "Content-Type": "application/json" }, { auth });
+  return answer.headers.get("x-subject-token");
+}
+
 /** What the API answers, decoded; null without a body. Throws Refused. */
 export async function call(method, path, body) {
-  const headers = { ...credentials, "X-OpenStack-Manila-API-Version": VERSION };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const answer = await request(method, path, body === undefined ? {} : { "Content-Type": "application/json" }, body);
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
+}
+
+async function request(method, path, more, body) {
   let answer;
   try {
     answer = await fetch(path, {
       method,
-      headers,
+      headers: { ...credentials, "X-OpenStack-Manila-API-Version": VERSION, ...more },
       body: body === undefined ? undefined : JSON.stringify(body),
       // The browser keeps no credentials of its own, and does not ask for any after a 401.
       credentials: "omit",
@@ -45,14 +60,19 @@ export async function call(method, path, body) {
   } catch {
     throw new Refused(0, "", null);
   }
-  const text = await answer.text();
-  if (!answer.ok) {
-    throw new Refused(answer.status, messageOf(text), answer.headers.get("x-openstack-request-id"));
+  if (!answer.ok && answer.status !== 304) {
+    throw new Refused(answer.status, messageOf(await answer.text()), answer.headers.get("x-openstack-request-id"));
   }
-  return text ? JSON.parse(text) : null;
+  return answer;
 }
 
 export const get = (path) => call("GET", path);
+
+/** Whether anything has changed since the version with that tag: {isNew, tag}. Throws Refused. */
+export async function changedSince(path, tag) {
+  const answer = await request("GET", path, tag ? { "If-None-Match": tag } : {});
+  return { isNew: answer.status !== 304, tag: answer.headers.get("etag") ?? tag };
+}
 
 /** The settings of this page, which are the same for everybody. */
 export async function settings() {

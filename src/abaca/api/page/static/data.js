@@ -1,15 +1,20 @@
-// What is loaded from the API, and when it is loaded again.
+// When what is shown is loaded again: at once after something was done here; as soon as the version
+// of the project says that something has changed; and from time to time, for what has none.
 
 import * as api from "./api.js";
+import { LOADS } from "./loads.js";
 import { showError } from "./parts.js";
 import { change, forget, state } from "./store.js";
 
-const SOON = 2000; // milliseconds, while something is in progress
-const LATER = 10000;
-const SETTLED = /^(available|active|inactive|.*error.*)$/;
+const ASKED = 1000; // milliseconds between two questions for the version
+const HIDDEN = 15000; // where nobody looks
+const WITHOUT_VERSION = 15000; // how long what no version covers may be old: public shares, services
+const APART = 1500; // at least between two loads that nobody here has asked for
 
 let timer = null;
 let round = 0; // which one's answers still count
+let tag = null; // of the version that is shown
+let loadedAt = 0;
 
 /** Tries the credentials, and begins to load. Throws Refused. */
 export async function logIn(credentials, user) {
@@ -27,24 +32,22 @@ export async function logIn(credentials, user) {
 export function logOut() {
   round += 1;
   clearTimeout(timer);
+  tag = null;
   api.useCredentials(null);
   forget();
 }
 
-/** Loads again what is shown, now; after that from time to time. */
+/** Loads again what is shown, now. */
 export async function refresh() {
-  const mine = (round += 1);
-  clearTimeout(timer);
-  try {
-    const [lists, share] = await Promise.all([loadLists(), loadShare(state.route)]);
-    if (mine !== round) return;
-    change({ lists, share, listsAsOf: Date.now() });
-  } catch (error) {
-    if (mine !== round) return;
-    if (loggedOutBy(error)) return;
-    showError(error);
-  }
-  timer = setTimeout(refresh, isInProgress() && !document.hidden ? SOON : LATER);
+  await inRound(async (isCurrent) => {
+    // the version first: what is loaded may be newer than it, which costs one more load
+    const asked = await ask(null);
+    const loaded = await LOADS[state.route.view](state);
+    if (!isCurrent()) return;
+    tag = asked.tag;
+    loadedAt = Date.now();
+    change({ ...loaded, lists: { ...state.lists, ...loaded.lists } });
+  });
 }
 
 /** Logs out if the error says that the credentials are not accepted (any more). */
@@ -56,15 +59,36 @@ export function loggedOutBy(error) {
 
 export function watchVisibility() {
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && state.isLoggedIn) refresh();
+    if (!document.hidden && state.isLoggedIn) look();
   });
 }
 
-function isInProgress() {
-  const { share, rules = [], snapshots = [] } = state.share ?? {};
-  return [share, ...rules, ...snapshots, ...Object.values(state.lists).flat()]
-    .map((thing) => thing?.status ?? thing?.state)
-    .some((status) => status && !SETTLED.test(status));
+/** Asks for the version, and loads if there is a new one. */
+async function look() {
+  let isNew = false;
+  await inRound(async (isCurrent) => {
+    const asked = await ask(tag);
+    const age = Date.now() - loadedAt;
+    isNew = isCurrent() && ((asked.isNew && age >= APART) || age >= WITHOUT_VERSION);
+  });
+  if (isNew) await refresh();
+}
+
+async function inRound(work) {
+  const mine = (round += 1);
+  const isCurrent = () => mine === round;
+  clearTimeout(timer);
+  try {
+    await work(isCurrent);
+  } catch (error) {
+    if (!isCurrent() || loggedOutBy(error)) return;
+    showError(error);
+  }
+  if (isCurrent()) timer = setTimeout(look, document.hidden ? HIDDEN : ASKED);
+}
+
+function ask(known) {
+  return api.changedSince(`/v2/project-version${state.isAdmin ? "?all_tenants=1" : ""}`, known);
 }
 
 /** Whether the caller may list the services, which administrators may. */
@@ -74,47 +98,6 @@ async function isAdmin() {
     return true;
   } catch (error) {
     if (error.status === 403) return false;
-    throw error;
-  }
-}
-
-async function loadLists() {
-  const everybodys = state.isAdmin ? "?all_tenants=1" : "";
-  const [shares, networks, servers] = await Promise.all([
-    api.get(`/v2/shares/detail${everybodys}`),
-    api.get(`/v2/share-networks/detail${everybodys}`),
-    state.isAdmin ? api.get("/v2/share-servers") : { share_servers: [] },
-  ]);
-  return {
-    shares: shares.shares,
-    shareNetworks: networks.share_networks,
-    shareServers: servers.share_servers,
-  };
-}
-
-/** The share that a view is about, with its export locations, rules and snapshots; null without
- * one. */
-async function loadShare({ view, id }) {
-  if (view !== "share" || !id) return null;
-  const path = `/v2/shares/${encodeURIComponent(id)}`;
-  try {
-    const ofShare = `share_id=${encodeURIComponent(id)}`;
-    const everybodys = state.isAdmin ? "&all_tenants=1" : "";
-    const [share, locations, rules, snapshots] = await Promise.all([
-      api.get(path),
-      api.get(`${path}/export_locations`),
-      api.get(`/v2/share-access-rules?${ofShare}`),
-      api.get(`/v2/snapshots/detail?${ofShare}${everybodys}`),
-    ]);
-    return {
-      id,
-      share: share.share,
-      locations: locations.export_locations,
-      rules: rules.access_list,
-      snapshots: snapshots.snapshots,
-    };
-  } catch (error) {
-    if (error.status === 404) return { id, share: null, locations: [], rules: [], snapshots: [] };
     throw error;
   }
 }

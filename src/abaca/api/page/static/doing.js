@@ -1,5 +1,5 @@
-// A form for an action: its fields, the command that does the same, what cannot be undone, and why
-// it was refused if it was.
+// A form for an action: its fields, the command that does the same, what a check says before, what
+// cannot be undone, and why it was refused if it was.
 
 import { Component } from "./vendor/preact.mjs";
 
@@ -11,17 +11,26 @@ import { CopyText, Refusal } from "./parts.js";
 import { change } from "./store.js";
 import { t } from "./text.js";
 
+const ASKED_AGAIN = 700; // milliseconds, while back ends have not answered
+const ASKED_MOST = 60; // times
+
 /** Lies below the button that opened it, which has the focus again when it is closed. */
 export class Doing extends Component {
   constructor(props) {
     super(props);
     this.opener = document.activeElement;
-    const values = Object.fromEntries(props.action.fields.map(({ name, value = "" }) => [name, value]));
-    this.state = { values, isConfirmed: false, isBusy: false, refusal: null };
+    const values = Object.fromEntries(props.action.fields.map(({ name, value, options }) =>
+      [name, value ?? options?.[0][0] ?? ""]));
+    this.state = { values, answer: null, isConfirmed: false, isBusy: false, refusal: null };
   }
 
   componentDidMount() {
+    this.isOpen = true;
     this.form.querySelector("input, select, .buttons button").focus();
+  }
+
+  componentWillUnmount() {
+    this.isOpen = false;
   }
 
   close = () => {
@@ -29,33 +38,60 @@ export class Doing extends Component {
     if (this.opener?.isConnected) this.opener.focus();
   };
 
+  /** What a check has said is of the values that it was asked about. */
+  set = (name, value) => this.setState(({ values }) => ({ values: { ...values, [name]: value }, answer: null }));
+
   submit = async (event) => {
     event.preventDefault();
     if (this.state.isBusy) return;
-    const { title, request } = this.props.action;
-    const { method, path, body } = request(this.state.values);
     this.setState({ isBusy: true, refusal: null });
     try {
-      await call(method, path, body);
+      if (this.hasToBeChecked()) await this.check();
+      else await this.carryOut();
     } catch (error) {
       this.setState({ isBusy: false, refusal: error });
       loggedOutBy(error);
-      return;
     }
+  };
+
+  hasToBeChecked() {
+    return this.props.action.check && this.state.answer?.compatible !== true;
+  }
+
+  async check() {
+    const asked = this.state.values;
+    const { path, body } = this.props.action.check(asked);
+    for (let times = 0; this.isOpen && times < ASKED_MOST; times += 1) {
+      const answer = await call("POST", path, body);
+      if (this.state.values !== asked) break;
+      this.setState({ answer });
+      if (answer.compatible !== null) break;
+      await new Promise((resolve) => setTimeout(resolve, ASKED_AGAIN));
+    }
+    this.setState({ isBusy: false });
+  }
+
+  async carryOut() {
+    const { title, request, done } = this.props.action;
+    const { method, path, body } = request(this.state.values);
+    const answer = await call(method, path, body);
+    done?.(answer);
     this.close();
     change({ notice: { kind: "done", text: t("requested", { what: title }) } });
     refresh();
-  };
+  }
 
-  render({ action }, { values, isConfirmed, isBusy, refusal }) {
-    const { title, fields, final, request } = action;
-    const set = (name, value) => this.setState({ values: { ...values, [name]: value } });
+  render({ action }, { values, answer, isConfirmed, isBusy, refusal }) {
+    const { title, fields, final, request, check, program = "openstack" } = action;
+    const isChecked = answer?.compatible === true;
+    const words = (check && !isChecked ? check : request)(values).words;
     return html`<form class="doing" aria-label=${title} ref=${(form) => (this.form = form)} onSubmit=${this.submit}
       onKeyDown=${(event) => event.key === "Escape" && this.close()}>
       <p class="title">${title}</p>
       ${fields.map((field) => html`<${Field} key=${field.name} field=${field} value=${values[field.name]}
-        set=${(value) => set(field.name, value)} />`)}
-      <${CopyText} label=${t("same_command")} text=${commandLine("openstack", ...request(values).words)} />
+        set=${(value) => this.set(field.name, value)} />`)}
+      ${words && html`<${CopyText} label=${t(program === "openstack" ? "same_command" : "same_on_host")} text=${commandLine(program, ...words)} />`}
+      ${check && html`<div aria-live="polite">${answer && html`<${Answer} answer=${answer} />`}</div>`}
       ${final && html`<label class="confirm">
         <input type="checkbox" required checked=${isConfirmed}
           onChange=${(event) => this.setState({ isConfirmed: event.currentTarget.checked })} />
@@ -63,22 +99,40 @@ export class Doing extends Component {
       </label>`}
       <div role="alert">${refusal && html`<${Refusal} error=${refusal} />`}</div>
       <p class="buttons">
-        <button class=${final ? "final" : "main"} aria-disabled=${isBusy ? "true" : undefined}>${title}</button>
+        <button class=${final ? "final" : "main"} aria-disabled=${isBusy ? "true" : undefined}>
+          ${check && !isChecked ? t("check_first") : title}
+        </button>
         <button type="button" onClick=${this.close}>${t("cancel")}</button>
       </p>
     </form>`;
   }
 }
 
+/** What the back ends say to a change, with the numbers. */
+function Answer({ answer: { compatible, addresses_needed: needed, addresses_free: free, reasons, hosts_check_result } }) {
+  const verdict = compatible === null ? "asked" : compatible ? "yes" : "no";
+  return html`
+    <p class="verdict ${compatible === null ? "busy" : compatible ? "good" : "bad"}">${t(`check_${verdict}`)}</p>
+    <ul class="reasons">
+      <li>${t("addresses_needed", { n: needed })}${free === null ? "" : ` · ${t("addresses_free", { n: free })}`}</li>
+      ${reasons.map((reason) => html`<li key=${reason}>${reason}</li>`)}
+      ${Object.entries(hosts_check_result ?? {}).map(([host, said]) => html`<li key=${host}>
+        <code>${host}</code>: ${t(said === null ? "check_asked" : said ? "check_yes" : "check_no")}
+      </li>`)}
+    </ul>
+  `;
+}
+
 function Field({ field: { label, kind, options, required, placeholder }, value, set }) {
   const onInput = (event) => set(event.currentTarget.value);
+  const isNumber = kind === "number" || kind === "integer";
   return html`<label>${label}
     ${options
       ? html`<select value=${value} onChange=${onInput}>
           ${options.map(([id, text]) => html`<option key=${id} value=${id} selected=${id === value}>${text}</option>`)}
         </select>`
-      : html`<input type=${kind ?? "text"} min=${kind && 1} step=${kind && 1} value=${value}
-          required=${required} placeholder=${placeholder} autocomplete="off" spellcheck=${false}
-          onInput=${onInput} />`}
+      : html`<input type=${isNumber ? "number" : (kind ?? "text")} min=${kind === "number" ? 1 : undefined} step=${isNumber ? 1 : undefined} value=${value}
+          required=${required} placeholder=${placeholder} spellcheck=${false}
+          autocomplete=${kind === "password" ? "new-password" : "off"} onInput=${onInput} />`}
   </label>`;
 }

@@ -5,7 +5,10 @@ import { render } from "./vendor/preact.mjs";
 import { settings } from "./api.js";
 import { refresh, watchVisibility } from "./data.js";
 import { html } from "./html.js";
+import { Administration } from "./administration.js";
 import { Login } from "./login.js";
+import { Network } from "./network.js";
+import { Local, Networks } from "./networks.js";
 import { apply } from "./preferences.js";
 import { Share } from "./share.js";
 import { Shares } from "./shares.js";
@@ -13,7 +16,10 @@ import { Shell } from "./shell.js";
 import { change, onChange, state } from "./store.js";
 import { Topology } from "./topology.js";
 
-const VIEWS = { shares: Shares, share: Share, topology: Topology };
+const VIEWS = {
+  shares: Shares, share: Share, networks: Networks, network: Network, local: Local, topology: Topology,
+  administration: Administration,
+};
 
 function Page({ state }) {
   if (!state.isLoggedIn) return html`<${Login} authStrategy=${state.authStrategy} />`;

@@ -5,12 +5,12 @@ import { change } from "./store.js";
 import { currentLanguage } from "./preferences.js";
 import { ago, t } from "./text.js";
 
-const GOOD = ["available", "active"];
+const GOOD = ["available", "active", "up"];
 
 /** A status, coloured by whether it is good, in progress or bad; the word says the same. */
 export function Status({ of }) {
   const text = String(of ?? "–");
-  const kind = GOOD.includes(text) ? "good" : text.includes("error") ? "bad" : "busy";
+  const kind = GOOD.includes(text) ? "good" : text.includes("error") || text === "down" ? "bad" : "busy";
   return html`<span class="status ${kind}">${text}</span>`;
 }
 

@@ -6,26 +6,17 @@ import {
   addRule, createSnapshot, deleteShare, deleteSnapshot, removeRule, resizeShare, revertToSnapshot,
 } from "./actions.js";
 import { commandLine, fstabLine, kubernetesVolume, mountCommand, parts } from "./commands.js";
-import { Doing } from "./doing.js";
 import { html } from "./html.js";
+import { clientsOn } from "./loads.js";
 import { addressOf, subnetOf } from "./locations.js";
-import { CopyText, Facts, nameOf, Status, Time } from "./parts.js";
+import { Clients } from "./network.js";
+import { Acting } from "./networks.js";
+import { CopyText, Facts, nameOf, showError, Status, Time } from "./parts.js";
 import { Reach } from "./reach.js";
 import { t } from "./text.js";
 
-/** The view: one at a time of what can be done is open, by the place where its form is. */
-export class Share extends Component {
-  state = { place: null, action: null, opened: 0 };
-
-  act = (place, action) => this.setState(({ opened }) => ({ place, action, opened: opened + 1 }));
-  close = () => this.setState({ place: null, action: null });
-
-  render({ state }, { place, action, opened }) {
-    // keyed: what was typed and confirmed for one action is not for the next
-    const doing = (where) =>
-      where === place && html`<${Doing} key=${opened} action=${action} close=${this.close} />`;
-    return html`<${Whole} state=${state} act=${this.act} doing=${doing} />`;
-  }
+export function Share({ state }) {
+  return html`<${Acting} state=${state} view=${Whole} />`;
 }
 
 function Whole({ state, act, doing }) {
@@ -72,10 +63,11 @@ function Whole({ state, act, doing }) {
       </p>
       ${doing("snapshots")}
     </section>
+    <${Connected} key=${share.id} share=${share} />
     <${Reach} open=${open} subnets=${subnets} />
     <section>
       <h2>${t("copy_this")}</h2>
-      ${mounts(locations).map(([label, text]) => html`<${CopyText} label=${label} text=${text} />`)}
+      ${mounts(locations, subnets).map(([label, text]) => html`<${CopyText} label=${label} text=${text} />`)}
       ${locations.length > 0 && html`<${ForFiles} share=${share} location=${first(locations).path} />`}
       <${CopyText} label=${t("same_command")} text=${commandLine("openstack", "share", "show", share.id)} />
     </section>
@@ -185,11 +177,14 @@ function first(locations) {
   return locations.find((location) => location.preferred) ?? locations[0];
 }
 
-/** A mount command for each family: [label, text]. */
-function mounts(locations) {
-  return [[4, t("mount_v4")], [6, t("mount_v6")]].flatMap(([family, label]) => {
+/** A mount command for each family and each client network: [label, text]. */
+function mounts(locations, subnets) {
+  return [[4, t("mount_v4")], [6, t("mount_v6")]].flatMap(([family, mount]) => {
     const ofFamily = locations.filter((location) => addressOf(location)?.family === family);
-    return ofFamily.length ? [[label, mountCommand(first(ofFamily).path)]] : [];
+    return ofFamily.map((location) => {
+      const subnet = ofFamily.length > 1 && subnetOf(location, subnets)?.cidr;
+      return [subnet ? t("mount_from", { mount, subnet }) : mount, mountCommand(location.path)];
+    });
   });
 }
 
@@ -199,4 +194,28 @@ function ForFiles({ share, location }) {
     ${parts(location) &&
     html`<${CopyText} label=${t("kubernetes")} text=${kubernetesVolume(share, location)} />`}
   `;
+}
+
+/** Who is connected: asked of the file server, so only when somebody wants to know. */
+class Connected extends Component {
+  state = { clients: null, isBusy: false };
+
+  ask = async () => {
+    this.setState({ isBusy: true });
+    try {
+      this.setState({ clients: await clientsOn(null, [this.props.share]) });
+    } catch (error) {
+      showError(error);
+    }
+    this.setState({ isBusy: false });
+  };
+
+  render(_, { clients, isBusy }) {
+    return html`<section>
+      <h2>${t("connected")}</h2>
+      <p class="buttons"><button type="button" aria-disabled=${isBusy ? "true" : undefined} onClick=${this.ask}>
+        ${t("clients_ask")}</button></p>
+      <div aria-live="polite">${clients && html`<${Clients} clients=${clients} />`}</div>
+    </section>`;
+  }
 }

@@ -5,14 +5,17 @@ import { Component } from "./vendor/preact.mjs";
 import { createShare } from "./actions.js";
 import { get } from "./api.js";
 import { Doing } from "./doing.js";
+import { refresh } from "./data.js";
 import { html } from "./html.js";
+import { MOST, PAGE } from "./loads.js";
 import { nameOf, shortId, showError, Status, Time } from "./parts.js";
+import { change } from "./store.js";
 import { t } from "./text.js";
 
-const AT_FIRST = 200; // rows; more are drawn on demand
+const PAUSE = 300; // milliseconds without a key before the service is asked
 
 export class Shares extends Component {
-  state = { filter: "", isWhole: false, creates: null };
+  state = { filter: this.props.state.filter, creates: null };
 
   create = async () => {
     try {
@@ -23,30 +26,46 @@ export class Shares extends Component {
     }
   };
 
-  render({ state }, { filter, isWhole, creates }) {
-    const { shares, shareNetworks } = state.lists;
+  componentWillUnmount() {
+    clearTimeout(this.timer);
+  }
+
+  /** Here, among what is listed; of a longer list also by the service, which looks for names. */
+  find = (filter) => {
+    this.setState({ filter });
+    const { lists, filter: asked } = this.props.state;
+    if (!asked && lists.shares.length === lists.sharesInAll) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.load({ filter: filter.trim() }), PAUSE);
+  };
+
+  load = (what) => {
+    change(what);
+    refresh();
+  };
+
+  render({ state }, { filter, creates }) {
+    const { shares, sharesInAll, shareNetworks } = state.lists;
     if (!shares) return html`<p class="quiet">${t("loading")}</p>`;
     const creation = html`<p><button type="button" onClick=${this.create}>${t("share_create")}</button></p>
       ${creates && html`<${Doing} action=${creates} close=${() => this.setState({ creates: null })} />`}`;
-    if (!shares.length) return html`<${NoShares} />${creation}`;
-    const found = shares.filter((share) => matches(share, filter));
-    const shown = isWhole ? found : found.slice(0, AT_FIRST);
+    if (!shares.length && !state.filter) return html`<${NoShares} />${creation}`;
+    const shown = shares.filter((share) => matches(share, filter));
     const networks = new Map(shareNetworks.map((network) => [network.id, network]));
     return html`
       <div class="bar">
         <h1>${t("shares")}</h1>
         <input type="search" aria-label=${t("filter")} placeholder=${t("filter")} value=${filter}
-          onInput=${(event) => this.setState({ filter: event.currentTarget.value })} />
-        <span class="quiet">${t("shown_of", { shown: shown.length, all: shares.length })}</span>
+          onInput=${(event) => this.find(event.currentTarget.value)} />
+        <span class="quiet">${t("shown_of", { shown: shown.length, all: sharesInAll })}</span>
       </div>
       ${creation}
-      ${found.length
+      ${shown.length
         ? html`<${Table} shares=${shown} networks=${networks} isAdmin=${state.isAdmin} />`
         : html`<p class="quiet">${t("no_match")}</p>`}
-      ${shown.length < found.length &&
-      html`<button type="button" onClick=${() => this.setState({ isWhole: true })}>
-        ${t("show_all", { n: found.length })}
-      </button>`}
+      ${shares.length < sharesInAll && (state.wanted < MOST
+        ? html`<button type="button" onClick=${() => this.load({ wanted: state.wanted + PAGE })}>${t("show_more")}</button>`
+        : html`<p class="quiet">${t("narrow")}</p>`)}
     `;
   }
 }

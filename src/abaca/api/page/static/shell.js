@@ -7,15 +7,17 @@ import { currentLanguage, currentTheme, useLanguage, useTheme } from "./preferen
 import { change } from "./store.js";
 import { t } from "./text.js";
 
-const VIEWS = ["shares", "topology"];
+const VIEWS = ["shares", "networks", "topology"];
+const ADMINISTRATORS = ["administration"];
+const PARENTS = { share: "shares", network: "networks", local: "networks" };
 
 export function Shell({ state, children }) {
-  const current = state.route.view === "share" ? "shares" : state.route.view;
+  const current = PARENTS[state.route.view] ?? state.route.view;
   return html`
     <header>
       <a class="brand" href="#/shares"><img src="icon.svg" alt="" width="18" height="18" /> Abaca</a>
       <nav aria-label=${t("main_navigation")}>
-        ${VIEWS.map(
+        ${[...VIEWS, ...(state.isAdmin ? ADMINISTRATORS : [])].map(
           (view) => html`<a href="#/${view}" aria-current=${view === current ? "page" : null}>${t(view)}</a>`,
         )}
       </nav>

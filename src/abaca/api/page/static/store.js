@@ -5,10 +5,12 @@ const EMPTY = {
   isAdmin: false,
   user: "",
   lists: {}, // by name, what the API listed last
-  listsAsOf: null,
   share: null, // the one that is open: {share, locations, rules, snapshots}
+  network: null, // the share network that is open, with what stands on it
+  wanted: 200, // how many shares are listed
+  filter: "", // what the service is asked to find, when there are more than are listed
+  watch: null, // a change of a share network that was begun here: {kind, network, subnet}
   notice: null, // {kind: "error" | "done", text, requestId}
-  filter: "",
 };
 
 let draw = () => {};

@@ -20,7 +20,7 @@ export class Topology extends Component {
 
   render({ state }, { query, chosen, zoom }) {
     const { lists, isAdmin } = state;
-    if (!lists.shareNetworks) return html`<p class="quiet">${t("loading")}</p>`;
+    if (!lists.shareServers) return html`<p class="quiet">${t("loading")}</p>`;
     const groups = groupsOf(lists, query, isAdmin);
     const servers = lists.shareServers.length;
     return html`
@@ -37,9 +37,10 @@ export class Topology extends Component {
             onClick=${() => this.setState({ zoom: zoom + 1 })}>+</button>
         </span>
         <span class="quiet">${isAdmin
-          ? t("counted_servers", { networks: lists.shareNetworks.length, servers, shares: lists.shares.length })
-          : t("counted", { networks: lists.shareNetworks.length, shares: lists.shares.length })}</span>
+          ? t("counted_servers", { networks: lists.shareNetworks.length, servers, shares: lists.sharesInAll ?? lists.shares.length })
+          : t("counted", { networks: lists.shareNetworks.length, shares: lists.sharesInAll ?? lists.shares.length })}</span>
       </div>
+      ${lists.shares.length < lists.sharesInAll && html`<p class="quiet">${t("newest_only", { n: lists.shares.length })}</p>`}
       ${!groups.length && html`<p class="quiet">${t(query ? "no_match" : "topology_none")}</p>`}
       ${groups.map((group) => {
         const open = isOpen(chosen, group.id, groups, query);

@@ -1,0 +1,165 @@
+"""What 100 open web pages cost others: how long a steady stream of requests takes without them and
+with them, in turns, over 10,000 shares.
+
+Each page does what the real one does: asks for the version of the project every second, and loads
+its lists again when that is new. Now and then something changes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.synchronize import Event
+
+from bench import conditions, programs, rows
+from bench.abaca_service import Abaca
+from bench.client import Client, Connection, Failed, Target
+from bench.conditions import ForeignLoad
+from bench.report import Report, ms
+from bench.single import installed, running
+
+PAGES, SHARES = 100, 10_000
+PAUSE = 1.0  # seconds between two questions of a page
+STREAM = 40  # requests a second of others
+CHANGES = 10.0  # seconds between two changes
+VERSION = "/v2/project-version"
+LISTS = ("/v2/shares/detail?limit=200&with_count=True", "/v2/share-networks/detail")
+
+
+def run(databases: Sequence[str], *, quick: bool) -> None:
+    """Measure and report."""
+    seconds, rounds = (5.0, 2) if quick else (20.0, 4)
+    report = Report("pages")
+    report.say(
+        f"{PAGES} open pages over {SHARES:,} shares, {conditions.machine()}. Others ask for one "
+        f"share after the other, {STREAM} a second; every {CHANGES:g} s something changes. p50 / "
+        f"p99 / most, ms, of {rounds} turns of {seconds:g} s each."
+    )
+    foreign, body = ForeignLoad(), []
+    for kind in databases:
+        postgresql = programs.PostgreSQL() if kind == "postgresql" else None
+        try:
+            with installed(postgresql) as installation:
+                engine = installation.engine()
+                ids = rows.fill(engine, SHARES)
+                engine.dispose()
+                with running(installation, postgresql) as service:
+                    body.append([kind, *_turns(service, ids, seconds, rounds)])
+        finally:
+            if postgresql is not None:
+                postgresql.stop()
+    report.table(["database", "no page", f"{PAGES} pages", "CPU of the pages, cores"], body)
+    report.say(f"Cores kept busy by others meanwhile: {foreign.cores():.2f}.")
+    print(f"Written to {report.path}")
+
+
+def _turns(service: Abaca, ids: list[str], seconds: float, rounds: int) -> list[str]:
+    alone: list[float] = []
+    beside: list[float] = []
+    cpu = {False: 0.0, True: 0.0}
+    for _ in range(rounds):
+        for has_pages, latencies in ((False, alone), (True, beside)):
+            with _pages(service.target) if has_pages else _nothing():
+                before = _used(service)
+                latencies += _stream(service.target, ids, seconds)
+                cpu[has_pages] += _used(service) - before
+    cores = (cpu[True] - cpu[False]) / (rounds * seconds)
+    return [_spread(alone), _spread(beside), f"{cores:.2f}"]
+
+
+def _spread(latencies: list[float]) -> str:
+    ordered = sorted(latencies)
+    return " / ".join(
+        ms(ordered[min(len(ordered) - 1, int(len(ordered) * part))]) for part in (0.5, 0.99, 1)
+    )
+
+
+def _used(service: Abaca) -> float:
+    return sum(part.cpu for part in service.usage().values())
+
+
+def _stream(target: Target, ids: list[str], seconds: float) -> list[float]:
+    """How long each request took; none is sent before its time, late ones follow at once."""
+    client, changer = Client(target), Client(target)
+    began = time.perf_counter()
+    latencies = []
+    next_change = CHANGES / 2
+    for number in range(int(seconds * STREAM)):
+        time.sleep(max(0.0, began + number / STREAM - time.perf_counter()))
+        sent = time.perf_counter()
+        client.must("GET", f"/v2/shares/{ids[number % len(ids)]}")
+        latencies.append(time.perf_counter() - sent)
+        if sent - began > next_change:
+            next_change += CHANGES
+            body = {"metadata": {"changed": str(number)}}
+            changer.must("POST", f"/v2/shares/{ids[0]}/metadata", body)
+    client.close()
+    changer.close()
+    return latencies
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _pages(target: Target) -> Iterator[None]:
+    """In a process of their own, so that they do not take turns with what is measured."""
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_be_pages, args=(target, ready, done))
+    process.start()
+    try:
+        if not ready.wait(120):
+            raise Failed("the pages did not open")
+        yield
+        if process.exitcode is not None:
+            raise Failed("a page failed")
+    finally:
+        done.set()
+        process.join(60)
+
+
+def _be_pages(target: Target, ready: Event, done: Event) -> None:
+    pages = [_Page(target) for _ in range(PAGES)]
+    for page in pages:
+        page.look()
+    ready.set()
+    turn = 0
+    began = time.perf_counter()
+    while not done.is_set():
+        page = pages[turn % PAGES]
+        time.sleep(max(0.0, began + turn * PAUSE / PAGES - time.perf_counter()))
+        page.look()
+        turn += 1
+
+
+class _Page:
+    """One open page, with a connection of its own."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._connection = Connection(target)
+        self._tag = ""
+
+    def look(self) -> None:
+        """Ask for the version; load if it is new."""
+        known = {"If-None-Match": self._tag} if self._tag else {}
+        status, tag = self._ask(VERSION, known)
+        if status == 304:
+            return
+        for path in LISTS:
+            self._ask(path, {})
+        self._tag = tag
+
+    def _ask(self, path: str, more: dict[str, str]) -> tuple[int, str]:
+        target = self._target._replace(headers={**self._target.headers, **more})
+        self._connection.send(target.request("GET", path))
+        while (answer := self._connection.receive()) is None:
+            pass
+        if answer.status not in (200, 304):
+            raise Failed(f"{path}: {answer.status}")
+        return answer.status, self._connection.header("etag")

@@ -1,0 +1,152 @@
+// What administrators can do; see actions.js.
+
+import { option, visible } from "./commands.js";
+import { nameOf, shortId } from "./parts.js";
+import { t } from "./text.js";
+
+const one = encodeURIComponent;
+const called = (thing) => visible(nameOf(thing));
+const SPECS = ["snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"];
+export const QUOTAS = ["shares", "gigabytes", "snapshots", "snapshot_gigabytes", "share_networks"];
+
+export function createType() {
+  const yesOrNo = (name, value) => ({ name, label: name, value, options: [["True", t("yes")], ["False", t("no")]] });
+  return {
+    title: t("type_create"),
+    fields: [
+      { name: "name", label: t("name"), required: true },
+      yesOrNo("driver_handles_share_servers", "True"),
+      ...SPECS.map((spec) => yesOrNo(spec, "False")),
+    ],
+    request: ({ name, driver_handles_share_servers, ...specs }) => ({
+      words: [
+        "share", "type", "create", ...(name.startsWith("-") ? ["--"] : []), name, driver_handles_share_servers,
+        ...SPECS.flatMap((spec) => [`--${spec.replaceAll("_", "-")}`, specs[spec]]),
+      ],
+      method: "POST",
+      path: "/v2/types",
+      body: { share_type: { name, extra_specs: { driver_handles_share_servers, ...specs } } },
+    }),
+  };
+}
+
+export function deleteType(type) {
+  return {
+    title: t("type_delete_one", { name: called(type) }),
+    final: t("type_delete_final", { name: called(type) }),
+    fields: [],
+    request: () => ({
+      words: ["share", "type", "delete", type.id], method: "DELETE", path: `/v2/types/${one(type.id)}`,
+    }),
+  };
+}
+
+/** Limits of a project; only those that are changed are sent. */
+export function setQuotas(project, limits) {
+  const changed = (values) => Object.fromEntries(
+    QUOTAS.filter((name) => Number(values[name]) !== limits[name]).map((name) => [name, Number(values[name])]),
+  );
+  return {
+    title: t("quota_set"),
+    fields: QUOTAS.map((name) => ({ name, label: t("quota_limit", { name }), kind: "integer", value: String(limits[name]), required: true })),
+    request: (values) => ({
+      words: [
+        "share", "quota", "set", project,
+        ...Object.entries(changed(values)).flatMap(([name, limit]) => [`--${name.replaceAll("_", "-")}=${limit}`]),
+      ],
+      method: "PUT",
+      path: `/v2/quota-sets/${one(project)}`,
+      body: { quota_set: changed(values) },
+    }),
+  };
+}
+
+export function resetQuotas(project) {
+  return {
+    title: t("quota_reset"),
+    fields: [],
+    request: () => ({
+      words: ["share", "quota", "delete", project], method: "DELETE", path: `/v2/quota-sets/${one(project)}`,
+    }),
+  };
+}
+
+export function enableService({ host, binary }) {
+  return {
+    title: t("service_enable_one", { host: visible(host) }),
+    fields: [],
+    request: () => ({
+      words: ["share", "service", "set", host, binary, "--enable"],
+      method: "PUT",
+      path: "/v2/services/enable",
+      body: { host, binary },
+    }),
+  };
+}
+
+export function disableService({ host, binary }) {
+  return {
+    title: t("service_disable_one", { host: visible(host) }),
+    fields: [{ name: "reason", label: t("reason") }],
+    request: ({ reason }) => ({
+      words: ["share", "service", "set", host, binary, "--disable", ...option("--disable-reason", reason)],
+      method: "PUT",
+      path: "/v2/services/disable",
+      body: { host, binary, disabled_reason: reason || null },
+    }),
+  };
+}
+
+export function ensureShares({ host }) {
+  return {
+    title: t("ensure_one", { host: visible(host) }),
+    fields: [],
+    request: () => ({
+      words: ["share", "service", "ensure", "shares", host],
+      method: "POST",
+      path: "/v2/services/ensure-shares",
+      body: { host },
+    }),
+  };
+}
+
+export function deleteServer(server) {
+  return {
+    title: t("server_delete_one", { server: shortId(server.id) }),
+    final: t("server_delete_final", { server: shortId(server.id) }),
+    fields: [],
+    request: () => ({
+      words: ["share", "server", "delete", server.id], method: "DELETE", path: `/v2/share-servers/${one(server.id)}`,
+    }),
+  };
+}
+
+/** `retry` or `abandon` a change of a server's subnets that has failed. */
+export function endNetworkUpdate(server, how) {
+  return {
+    title: t(`update_${how}_one`, { server: shortId(server.id) }),
+    final: how === "abandon" ? t("update_abandon_final", { server: shortId(server.id) }) : undefined,
+    fields: [],
+    program: "abaca-manage",
+    request: () => ({
+      words: ["share_server", `${how}_network_update`, server.id],
+      method: "POST",
+      path: `/v2/share-servers/${one(server.id)}/action`,
+      body: { [`${how}_network_update`]: null },
+    }),
+  };
+}
+
+export function resumeOperation(operation) {
+  return {
+    title: t("operation_resume_one", { operation: visible(operation.name) }),
+    fields: [],
+    program: "abaca-manage",
+    request: () => ({
+      words: ["operations", "resume", operation.id],
+      method: "POST",
+      path: `/v2/operations/${one(operation.id)}/action`,
+      body: { resume: null },
+    }),
+  };
+}

@@ -1,0 +1,195 @@
+// What each view shows, as the API tells it: parts of the state.
+
+import { get } from "./api.js";
+
+const MOST_LOOKED_AT = 20; // shares of a network whose export locations are looked at while it changes
+const DRAIN = "abaca:drain"; // in the metadata of a subnet that drains
+
+const one = (id) => encodeURIComponent(id);
+const everybodys = ({ isAdmin }, sign) => (isAdmin ? `${sign}all_tenants=1` : "");
+
+export const LOADS = { shares, share, topology, networks, network, local, administration };
+
+export const PAGE = 200; // shares that are listed at first, and with each demand for more
+export const MOST = 1000; // at once, which is what a page of the API may have
+
+/** The newest shares, as many as are wanted, and how many there are in all; of a filter that the
+ * whole list is too long for, the service looks for names. */
+async function shares(state) {
+  return sharesOf(state, Math.min(state.wanted, MOST), state.filter);
+}
+
+async function sharesOf(state, limit, filter) {
+  const named = filter ? `&name~=${encodeURIComponent(filter)}` : "";
+  const [listed, shareNetworks] = await Promise.all([
+    get(`/v2/shares/detail?limit=${limit}&with_count=True${named}${everybodys(state, "&")}`),
+    get(`/v2/share-networks/detail${everybodys(state, "?")}`),
+  ]);
+  return {
+    lists: { shares: listed.shares, sharesInAll: listed.count, shareNetworks: shareNetworks.share_networks },
+  };
+}
+
+async function topology(state) {
+  const [{ lists }, servers] = await Promise.all([
+    sharesOf(state, MOST, ""),
+    state.isAdmin ? get("/v2/share-servers") : { share_servers: [] },
+  ]);
+  return { lists: { ...lists, shareServers: servers.share_servers } };
+}
+
+/** A share with its export locations, rules and snapshots, and the share networks. */
+async function share(state) {
+  const { id } = state.route;
+  const path = `/v2/shares/${one(id)}`;
+  const shareNetworks = get(`/v2/share-networks/detail${everybodys(state, "?")}`);
+  const [found, locations, rules, snapshots] = await orNothing([
+    get(path),
+    get(`${path}/export_locations`),
+    get(`/v2/share-access-rules?share_id=${one(id)}`),
+    get(`/v2/snapshots/detail?share_id=${one(id)}${everybodys(state, "&")}`),
+  ]);
+  return {
+    lists: { shareNetworks: (await shareNetworks).share_networks },
+    share: {
+      id,
+      share: found?.share ?? null,
+      locations: locations?.export_locations ?? [],
+      rules: rules?.access_list ?? [],
+      snapshots: snapshots?.snapshots ?? [],
+    },
+  };
+}
+
+/** Share networks, local networks with their subnets, security services. */
+async function networks(state) {
+  const [shareNetworks, locals, services] = await Promise.all([
+    get(`/v2/share-networks/detail${everybodys(state, "?")}`),
+    localNetworks(),
+    get(`/v2/security-services${everybodys(state, "?")}`),
+  ]);
+  return {
+    lists: {
+      shareNetworks: shareNetworks.share_networks,
+      ...locals,
+      securityServices: services.security_services,
+    },
+  };
+}
+
+/** A local network is shown out of the lists. */
+async function local() {
+  return { lists: await localNetworks() };
+}
+
+async function localNetworks() {
+  const [nets, subnets] = await orNothing([get("/network/v2.0/networks"), get("/network/v2.0/subnets")]);
+  const named = new Map((nets?.networks ?? []).map((net) => [net.id, net.name || net.id]));
+  return {
+    localNetworks: nets?.networks ?? [],
+    localSubnets: (subnets?.subnets ?? []).map((subnet) => ({ ...subnet, networkName: named.get(subnet.network_id) ?? subnet.network_id })),
+  };
+}
+
+/** A share network with what stands on it, what drains, what was said about it. */
+async function network(state) {
+  const { id } = state.route;
+  const [locals, found, shares, services, own, servers, messages, zones] = await Promise.all([
+    localNetworks(),
+    orNull(get(`/v2/share-networks/${one(id)}`)),
+    get(`/v2/shares/detail?share_network_id=${one(id)}${everybodys(state, "&")}`),
+    get(`/v2/security-services${everybodys(state, "?")}`),
+    orNull(get(`/v2/security-services?share_network_id=${one(id)}${everybodys(state, "&")}`)),
+    state.isAdmin ? get(`/v2/share-servers?share_network_id=${one(id)}`) : { share_servers: [] },
+    get("/v2/messages?sort_key=created_at&sort_dir=desc&limit=50"),
+    get("/v2/availability-zones"),
+  ]);
+  const shown = found?.share_network ?? null;
+  const subnets = shown?.share_network_subnets ?? [];
+  const about = new Set([id, ...subnets.map((subnet) => subnet.id)]);
+  return {
+    lists: locals,
+    network: {
+      id,
+      network: shown,
+      subnets,
+      shares: shares.shares,
+      servers: servers.share_servers,
+      services: own?.security_services ?? [],
+      otherServices: services.security_services.filter(({ id }) => !own?.security_services.some((one) => one.id === id)),
+      zones: zones.availability_zones,
+      messages: messages.messages.filter(({ resource_id }) => about.has(resource_id)),
+      drains: await drainsOf(id, subnets),
+      locations: await locationsOf(state, shares.shares),
+    },
+  };
+}
+
+/** By subnet: how it drains. */
+async function drainsOf(network, subnets) {
+  const draining = subnets.filter(({ metadata }) => metadata?.[DRAIN]);
+  const found = await Promise.all(
+    draining.map(({ id }) => orNull(get(`/v2/share-networks/${one(network)}/subnets/${one(id)}/removal`))),
+  );
+  return new Map(draining.flatMap(({ id }, at) => (found[at] ? [[id, found[at].removal]] : [])));
+}
+
+/** While a change of the network is watched: the export locations of its first shares, by share. */
+async function locationsOf({ watch, route }, shares) {
+  if (watch?.network !== route.id) return null;
+  const looked = shares.slice(0, MOST_LOOKED_AT);
+  const found = await Promise.all(looked.map(({ id }) => orNull(get(`/v2/shares/${one(id)}/export_locations`))));
+  return new Map(looked.map(({ id }, at) => [id, found[at]?.export_locations ?? []]));
+}
+
+/** What administrators look after. */
+async function administration({ isAdmin }) {
+  if (!isAdmin) return { lists: {} };
+  const [operations, services, pools, types, servers] = await Promise.all([
+    get("/v2/operations"),
+    get("/v2/services"),
+    get("/v2/scheduler-stats/pools/detail"),
+    get("/v2/types?is_public=all"),
+    get("/v2/share-servers"),
+  ]);
+  return {
+    lists: {
+      operations: operations.operations,
+      services: services.services,
+      pools: pools.pools,
+      types: types.share_types,
+      shareServers: servers.share_servers,
+    },
+  };
+}
+
+/** Who is connected to these shares by a subnet. Throws Refused. */
+export async function clientsOn(subnetId, shares) {
+  const found = await Promise.all(
+    shares.slice(0, MOST_LOOKED_AT).map(({ id }) => get(`/v2/shares/${one(id)}/clients`)),
+  );
+  const all = found.flatMap(({ clients }) => clients);
+  const there = all.filter(({ share_network_subnet_id }) => subnetId === null || share_network_subnet_id === subnetId);
+  // a client of a server is named by each of its shares that it may use
+  const named = new Map(there.map((client) => [`${client.address} ${client.server_address}`, client]));
+  return [...named.values()];
+}
+
+/** All of them, or undefined for each when one is not there. */
+async function orNothing(answers) {
+  try {
+    return await Promise.all(answers);
+  } catch (error) {
+    if (error.status === 404) return [];
+    throw error;
+  }
+}
+
+async function orNull(answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,134 @@
+"""What administrators do on the page: types, quotas, services, and work that was parked."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.page.conftest import log_in, look
+from tests.page.tenant import Tenant
+from tests.page.test_accessibility import require_no_fault
+from tests.service import Installation
+
+pytestmark = pytest.mark.timeout(300)
+COMMAND = "The same with the openstack command"
+
+
+@pytest.fixture
+def administration(page: Page, root: Tenant) -> Page:
+    log_in(page, "root")
+    page.get_by_role("link", name="Administration").click()
+    expect(page.get_by_role("heading", name="Administration")).to_be_visible()
+    return page
+
+
+def test_types_quotas_and_services(administration: Page, root: Tenant) -> None:
+    page = administration
+    look(page, "administration")
+    name = f"type-{uuid4().hex[:8]}"
+    form = _form(page, "Create a share type")
+    form.get_by_label("Name").fill(name)
+    _choice(form, "snapshot_support").select_option("True")
+    expect(form.get_by_label(COMMAND)).to_contain_text(
+        f"create {name} True --snapshot-support True"
+    )
+    _submit(form)
+    row = page.get_by_role("row", name=name)
+    expect(row).to_contain_text("snapshot_support=True")
+    row.get_by_role("button", name="Delete").click()
+    _confirm(page.get_by_role("form", name=f"Delete the share type {name}"))
+    expect(row).to_have_count(0)
+
+    page.get_by_label("Project").fill("red")
+    page.get_by_role("button", name="Show", exact=True).click()
+    form = _form(page, "Set quotas")
+    form.get_by_label("snapshots (-1: no limit)", exact=True).fill("7")
+    expect(form.get_by_label(COMMAND)).to_have_text("openstack share quota set red --snapshots=7")
+    _submit(form)
+    assert root("GET", "/v2/quota-sets/red")["quota_set"]["snapshots"] == 7
+    _submit(_form(page, "Back to the defaults"))
+    expect(page.get_by_text("Requested: Back to the defaults")).to_be_visible()
+    assert root("GET", "/v2/quota-sets/red")["quota_set"]["snapshots"] != 7
+
+    row = page.get_by_role("row").filter(has_text="manila-share")
+    row.get_by_role("button", name="Disable").click()
+    form = page.get_by_role("form")
+    form.get_by_label("Reason").fill("upgrade")
+    expect(form.get_by_label(COMMAND)).to_contain_text("--disable --disable-reason upgrade")
+    _submit(form)
+    row.get_by_role("button", name="Enable").click()
+    expect(row).to_contain_text("disabled")
+    _submit(page.get_by_role("form"))
+    expect(row.get_by_role("button", name="Disable")).to_be_visible()
+
+
+def test_parked_work_is_resumed(administration: Page, service: Installation, alice: Tenant) -> None:
+    page = administration
+    share = alice.share(f"stuck-{uuid4().hex[:8]}", alice.share_network("stuck", "10.35.0.0/24"))
+    operation = _park(service, share)
+    page.reload()
+    log_in(page, "root")
+    page.get_by_role("link", name="Administration").click()
+    expect(page.get_by_text(operation)).to_be_visible()
+    expect(page.get_by_text("KeyError: what nobody meant")).to_be_visible()
+    require_no_fault(page, "administration")
+    page.get_by_role("button", name="Resume share_create").click()
+    form = page.get_by_role("form", name="Resume share_create")
+    expect(form.get_by_label("The same on the service's host")).to_have_text(
+        f"abaca-manage operations resume {operation}"
+    )
+    _submit(form)
+    expect(page.get_by_text(operation)).to_have_count(0)
+    alice.wait_for(f"/v2/shares/{share}", "share", "available")
+
+
+def test_others_are_shown_nothing_of_it(page: Page, alice: Tenant) -> None:
+    log_in(page)
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    expect(page.get_by_role("link", name="Administration")).to_have_count(0)
+    page.goto(f"{page.url.partition('#')[0]}#/administration")
+    expect(page.get_by_text("Only administrators see this.")).to_be_visible()
+
+
+def _park(service: Installation, share: str) -> str:
+    """The work that made the share counts as failed on its own; its id."""
+    with closing(sqlite3.connect(service.state_dir / "db" / "abaca.sqlite", timeout=60)) as db, db:
+        (instance,) = db.execute(
+            "SELECT id FROM share_instances WHERE share_id = ?", (share,)
+        ).fetchone()
+        like = f"share_create:{instance}%"
+        error = {"name": "KeyError", "message": "KeyError: what nobody meant"}
+        db.execute(
+            "UPDATE workflow_status SET status = 'ERROR', error = ? WHERE workflow_uuid LIKE ?",
+            (json.dumps({"error": {**error, "details": {}, "is_public": False}}), like),
+        )
+        db.execute("UPDATE share_instances SET status = 'error' WHERE id = ?", (instance,))
+        found = db.execute(
+            "SELECT workflow_uuid FROM workflow_status WHERE workflow_uuid LIKE ?", (like,)
+        )
+        return str(found.fetchone()[0])
+
+
+def _choice(form: Locator, name: str) -> Locator:
+    return form.locator("label").filter(has_text=re.compile(rf"^\s*{name}")).locator("select")
+
+
+def _form(page: Page, name: str) -> Locator:
+    page.get_by_role("button", name=name, exact=True).click()
+    return page.get_by_role("form", name=name)
+
+
+def _submit(form: Locator) -> None:
+    form.locator("button:not([type])").click()
+    expect(form).to_have_count(0)
+
+
+def _confirm(form: Locator) -> None:
+    form.get_by_role("checkbox").press("Space")
+    _submit(form)
