@@ -15,7 +15,7 @@ from multiprocessing.synchronize import Event
 
 from bench import conditions, programs, rows
 from bench.abaca_service import Abaca
-from bench.client import Client, Connection, Failed, Target
+from bench.client import Answer, Client, Connection, Failed, Target
 from bench.conditions import ForeignLoad
 from bench.report import Report, ms
 from bench.single import installed, running
@@ -157,9 +157,18 @@ class _Page:
 
     def _ask(self, path: str, more: dict[str, str]) -> tuple[int, str]:
         target = self._target._replace(headers={**self._target.headers, **more})
-        self._connection.send(target.request("GET", path))
-        while (answer := self._connection.receive()) is None:
-            pass
+        request = target.request("GET", path)
+        try:
+            answer = self._answer(request)
+        except (Failed, OSError):  # the service has closed it, for another page or for being idle
+            self._connection.reconnect()
+            answer = self._answer(request)
         if answer.status not in (200, 304):
             raise Failed(f"{path}: {answer.status}")
         return answer.status, self._connection.header("etag")
+
+    def _answer(self, request: bytes) -> Answer:
+        self._connection.send(request)
+        while (answer := self._connection.receive()) is None:
+            pass
+        return answer
