@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -359,6 +360,37 @@ def test_a_full_target_is_said_and_can_be_used_again(scene: Scene, tmp_path: Pat
         tight.make(scene.backup())
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.slow("a folder of backups that answers nothing for more than a minute")
+def test_a_slow_target_has_the_time_that_it_needs_to_remove_a_repository(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """As with tens of thousands of files over a network: with each of them a request."""
+    slow, image = tmp_path / "slow", tmp_path / "image"
+    slow.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, slow], check=True)
+    thaw = threading.Timer(66, subprocess.run, (["fsfreeze", "--unfreeze", slow],))
+    try:
+        slow.chmod(0o700)
+        driver = linux_backend.successor(scene.driver, backup_folder=str(slow))
+        slowly = scene._replace(driver=driver, folder=slow)
+        backup = scene.backup()
+        target = driver.backup_target
+        assert target is not None
+        target.require()
+        (slowly.repository() / "data" / "00").mkdir(parents=True)  # its removal has begun
+        subprocess.run(["fsfreeze", "--freeze", slow], check=True)
+        thaw.start()
+        driver.delete_backup(backup)
+        assert not slowly.repository().exists() and left(scene) == []
+    finally:
+        if thaw.ident is not None:
+            thaw.join()
+        subprocess.run(["umount", slow], check=True)
 
 
 def test_a_target_that_vanishes_is_said(scene: Scene) -> None:

@@ -87,14 +87,14 @@ def complaint(
     return None if done.returncode == 0 else complained or f"it ended with {done.returncode}"
 
 
-def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it; nothing there is success. No link is followed,
-    nothing mounted there is touched.
+def remove_tree(folder: Path, seconds: float = 60) -> None:
+    """Remove a folder with all that is in it, within so many seconds; nothing there is success. No
+    link is followed, nothing mounted there is touched.
 
     As deep as it may be: what a program that was taken over has made there is too deep for
     `shutil.rmtree`. Raises OutcomeUnknown.
     """
-    run("rm", "--recursive", "--force", "--one-file-system", str(folder))
+    run("rm", "--recursive", "--force", "--one-file-system", str(folder), timeout=seconds)
 
 
 def _finished(

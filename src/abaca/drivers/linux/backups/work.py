@@ -33,6 +33,7 @@ UNFINISHED = "-unfinished"
 _HOST = "share"
 _INCOMPLETE = 3  # restic's exit code for that
 _NICE = 19
+_REMOVAL_SECONDS = 86_400.0  # hundreds of thousands of files, over a network
 _LONGEST_OUTPUT = 4096
 _LONGEST_LINE = 1 << 20
 _ENVIRONMENT = {
@@ -143,7 +144,7 @@ class Work:
         self._restic("prune")
 
     def _remove_repository(self) -> None:
-        remove_tree(self._repository)
+        remove_tree(self._repository, _REMOVAL_SECONDS)
         with suppress(OSError):  # other shares of the project have backups
             self._repository.parent.rmdir()
 
