@@ -190,6 +190,9 @@ def test_without_servers_any_number_is_added_freely(stack: Stack) -> None:
     assert check(stack, share_network, wanted(pairs[0])) == {
         "compatible": True,
         "hosts_check_result": {},
+        "reasons": [],
+        "addresses_needed": 0,
+        "addresses_free": None,
     }
     with pytest.raises(Conflict, match="Only one share network subnet"):
         add_once(stack, share_network, wanted(pairs[0]), multiple_allowed=False)
@@ -403,6 +406,9 @@ def test_one_denial_refuses_the_whole_with_its_reason_and_nothing_is_in_error(tw
     assert answered(two, share_network, wanted(pairs[1])) == {
         "compatible": True,
         "hosts_check_result": {"host1@alpha": True, "host1@beta": True},
+        "reasons": [],
+        "addresses_needed": 2,
+        "addresses_free": 253,
     }
     two.add_subnet(share_network, pairs[1])
     assert two.settled_network(share_network) == "active"

@@ -149,6 +149,9 @@ def test_the_numbers_and_the_reasons_are_told(install: Install) -> None:
         wait_for(lambda: answer(roomy)["compatible"])
         told = answer(roomy)
         assert (told["addresses_needed"], told["addresses_free"], told["reasons"]) == (1, 13, [])
+        (huge,) = stack.network("fd00:3::/64")
+        wait_for(lambda: answer(huge)["compatible"])
+        assert answer(huge)["addresses_free"] == 2**31 - 1
         plan(stack, failing(CHECK, "Refused"))
         wait_for(lambda: answer(tight)["compatible"] is False)
         assert answer(tight)["reasons"] == [WHY]

@@ -28,6 +28,7 @@ from abaca.errors import CallerError, Conflict, Invalid
 from abaca.values import Caller, Subnet, Value
 
 _DENIED = "The subnet cannot be added"
+_MOST_COUNTED = 2**31 - 1  # free addresses: a range of IPv6 has more than a column holds
 
 
 class SubnetRequest(Value):
@@ -149,7 +150,8 @@ def answer(
     addresses on the subnet."""
     found: dict[str, Any] = {}
     if subnet is not None:
-        found = {"subnet": msgspec.to_builtins(subnet), "free_addresses": free}
+        counted = None if free is None else min(free, _MOST_COUNTED)
+        found = {"subnet": msgspec.to_builtins(subnet), "free_addresses": counted}
     checks.answer(conn, check_id, service_host, denial, denied=_DENIED, **found)
 
 
