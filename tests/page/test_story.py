@@ -7,6 +7,7 @@ With `ABACA_SCREENSHOTS=docs/pictures` it makes the pictures of the documentatio
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -41,8 +42,11 @@ def scene() -> Iterator[Scene]:
         yield made
     finally:
         print(made.log_tail())
-        made.remove()
-    assert not any(made.leftovers().values())
+        # in a thread of its own: Playwright's event loop still runs in this one
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(made.remove).result()
+            left = beside.submit(made.leftovers).result()
+    assert not any(left.values())
 
 
 @pytest.fixture(scope="module")
