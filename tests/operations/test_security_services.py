@@ -382,9 +382,8 @@ def test_the_check_alone(two: Stack) -> None:
     for zone in ("zone-a", "zone-b"):
         available_share(two, share_network, availability_zone=zone)
     assert check(two, share_network, one)["compatible"] is None
-    answer = wait_for(
-        lambda: (found := check(two, share_network, one))["compatible"] is not None and found
-    )
+    wait_for(lambda: check(two, share_network, one)["compatible"] is not None)
+    answer = check(two, share_network, one)
     assert answer["compatible"] is True
     assert answer["hosts_check_result"] == {"host1@alpha": True, "host1@beta": True}
     assert (attached(two, share_network), joined(two), joined(two, "beta")) == ([], [[]], [[]])
