@@ -151,6 +151,10 @@ format: venv ## sort imports and format, and mend what the linter can mend
 system: ## install the Debian packages that are missing and make the user abaca (as root; otherwise names them)
 	@scripts/system-packages
 
+.PHONY: system-ceph
+system-ceph: ## install a Ceph of Debian's, too, for pools in CephFS and their tests (254 MB)
+	@scripts/system-packages ceph
+
 .PHONY: venv
 venv: $(VENV)/.installed $(VENV)/.installed-libnfs ## make the virtual environment from the lock, or bring it up to date
 

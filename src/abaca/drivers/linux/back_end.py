@@ -80,6 +80,16 @@ OPTIONS = {
     **target.OPTIONS,
 }
 DEFAULTS = {name: option.default for name, option in OPTIONS.items()}
+LACKING_WITHOUT_MOUNTS = dict.fromkeys(
+    (
+        "revert_to_snapshot_support",
+        "mount_snapshot_support",
+        "consistent_snapshot_support",
+        "revert_keeps_mounts",
+    ),
+    False,
+)
+"""What is done with what is mounted on this host, and so not with shares in CephFS."""
 OWN_SERVER_SECONDS = 60.0
 """How long a call waits for others about the one file server of a back end."""
 
@@ -128,12 +138,16 @@ class LinuxBackEnd(ShareDriver):
             chosen, self.layout, self._ratio, self._end_file_service
         )
         self.pool = self.file_systems.pool
-        self._services: FileServices = NfsServices(chosen, self._bounds.connections)
+        self._services: FileServices = NfsServices(
+            chosen, self._bounds.connections, self.file_systems.storage
+        )
         wiring = Wiring(chosen)
         self._wires: Wires = BridgePlug(chosen["namespace"], wiring)
         self.own = own_server.described(chosen, backend_name, wiring.physical_networks)
         if self.own is not None:
             self.capabilities = own_server.capabilities(self.capabilities, self.own)
+        if self.file_systems.storage is not None:
+            self.capabilities = replace(self.capabilities, **LACKING_WITHOUT_MOUNTS)
         self.patience_for_own_server = OWN_SERVER_SECONDS
         self.backup_target = Target.of(chosen, self.layout)
         self.capabilities = replace(

@@ -92,6 +92,7 @@ class ServerLayout:
         self.run = layout.run / server_id
         self.ganesha_config = self.run / "ganesha.conf"
         self.ganesha_pid = self.run / "ganesha.pid"
+        self.ceph_config = self.run / "ceph.conf"
         self.bus_config = self.run / "dbus.conf"
         self.bus_pid = self.run / "dbus.pid"
         self.bus_socket = self.run / "bus" / "dbus.sock"

@@ -125,11 +125,15 @@ def is_idle(pid: int) -> bool:
     return not {b"R", b"D"} & states
 
 
-def listens(pid: int, port: int) -> bool:
+def listens(pid: int | None, port: int) -> bool:
     """Whether anything listens on a TCP port, on all addresses, in the network namespace of this
-    process."""
+    process; without one, in that of the calling thread."""
     try:
-        sockets = (PROC / str(pid) / "net" / "tcp6").read_text().splitlines()
+        sockets = (
+            (PROC / ("thread-self" if pid is None else str(pid)) / "net" / "tcp6")
+            .read_text()
+            .splitlines()
+        )
     except (FileNotFoundError, OSError):
         return False
     return any(

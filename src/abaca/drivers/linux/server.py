@@ -161,11 +161,11 @@ class LinuxServer:
         newly_mounted: set[str] = set()
         for export in exports:
             with failures.collected(f"mounting {export.id}"):
-                if self._pool().mount(
-                    export.id, self._layout.mount_point(export.id), read_only=export.is_snapshot
-                ):
+                pool, point = self._pool(), self._layout.mount_point(export.id)
+                source = pool.source(export.id)
+                if source is None and pool.mount(export.id, point, read_only=export.is_snapshot):
                     newly_mounted.add(export.id)
-                mounted.append(export)
+                mounted.append(export._replace(source=source))
         refused: dict[str, str] = {}
         with failures.collected(f"publishing on share server {self._layout.id}"):
             refused = self.service.publish(mounted, newly_mounted)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from abaca.drivers.linux.layout import NO_SHARE, ServerLayout
+from abaca.drivers.linux.storage import Source
 from abaca.values import (
     AccessRule,
     Clients,
@@ -39,7 +40,8 @@ class Export(NamedTuple):
     it: none means nobody.
 
     `extra_specs`: of the share's type. `choice`: on which of `networks`, those of its server, it is
-    exported. `name`: what clients know it by in place of its id.
+    exported. `name`: what clients know it by in place of its id. `source`: where its data are that
+    are not mounted.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Export(NamedTuple):
     choice: ExportChoice = ExportChoice()
     networks: Sequence[NetworkInfo] = ()
     name: str = ""
+    source: Source | None = None
 
     @classmethod
     def of(

@@ -25,6 +25,7 @@ from abaca.drivers.linux.pools.interface import Capacity, NotThere, Place
 from abaca.drivers.linux.pools.room import GIB, MIB
 from abaca.drivers.linux.pools.tidying import Tidying
 from abaca.drivers.linux.programs import os_errors_sorted, run
+from abaca.drivers.linux.storage import Source
 from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
 
 ROOM_TO_GROW = 64 * MIB
@@ -398,6 +399,9 @@ class BtrfsPool:
         mounts.unmount(point)
         mounts.mount(source, point, f"{wanted},{flags}")
         return True
+
+    def source(self, share_id: str) -> Source | None:
+        return None
 
     def place(self, share_id: str) -> Place:
         """How a share or snapshot is mounted by itself."""

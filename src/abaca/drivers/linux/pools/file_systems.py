@@ -20,6 +20,7 @@ from abaca.drivers.linux import mounts
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.option_values import flag, number
 from abaca.drivers.linux.pools.btrfs import BtrfsPool
+from abaca.drivers.linux.pools.cephfs import file_systems as cephfs
 from abaca.drivers.linux.pools.disk_probe import DiskProbe
 from abaca.drivers.linux.pools.image import Image
 from abaca.drivers.linux.pools.interface import Capacity, FileSystems, NotThere, Pool
@@ -49,6 +50,7 @@ OPTIONS = {
         "costs room and speed. For a new pool only.",
         "false",
     ),
+    **cephfs.OPTIONS,
 }
 ENDING = ".img"
 LOOKED_AT = 8
@@ -78,6 +80,8 @@ def chosen(
     `over_subscription`: how many times the pool may be promised. `end_users(id)`: ends whoever
     holds files of a share server's shares open, and takes away all that is mounted of them for it.
     """
+    if options["ceph_config"]:
+        return cephfs.chosen(options, layout, over_subscription)
     pool = _pool(options, layout, over_subscription)
 
     def end_all_users() -> None:
@@ -117,6 +121,8 @@ def _holding(pools: Iterable[BtrfsPool], share_id: str) -> Pool:
 class OneForAll:
     """All shares are in the pool itself. `end_users()`: as `chosen`, of all share servers."""
 
+    storage = None
+
     def __init__(self, pool: BtrfsPool, end_users: Callable[[], None]) -> None:
         self.pool = self._pool = pool
         self._end_users = end_users
@@ -149,6 +155,8 @@ class ImagePerServer:
     """`pool`: what the images are in. `folder`: in which their file systems are mounted. `inner`:
     the name of the folder of shares in each. `end_all_users()`, `end_users(id)`: as `chosen`, of
     all share servers or one."""
+
+    storage = None
 
     def __init__(
         self,

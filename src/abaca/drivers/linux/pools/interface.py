@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from abaca.drivers.linux.storage import Source, Storage
 from abaca.errors import Refused
 
 
@@ -126,6 +127,10 @@ class Pool(Protocol):
         """How the data of a share or snapshot is mounted by itself. Raises Refused (NotThere)
         without data."""
 
+    def source(self, share_id: str) -> Source | None:
+        """Where a file service finds the data of a share by itself; None: it is to be mounted.
+        Raises Refused (NotThere) without data."""
+
     def ensure_empty(self, name: str) -> int:
         """Make sure of something like a share that is not one: it is promised nothing, and nobody
         may write to it.
@@ -145,6 +150,10 @@ class FileSystems(Protocol):
     @property
     def pool(self) -> Pool:
         """What all of them are in: shares themselves, or images of file systems with shares."""
+
+    @property
+    def storage(self) -> Storage | None:
+        """The network by which file services reach the data; None: it is mounted for them."""
 
     def prepare(self) -> None:
         """When the back end starts: make and mount what is missing. Raises Unavailable with what is

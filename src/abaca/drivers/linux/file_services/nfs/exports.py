@@ -22,6 +22,7 @@ from abaca.drivers.interface import path_name
 from abaca.drivers.linux.file_services.nfs import bus_link
 from abaca.drivers.linux.file_services.nfs.vigil import Health
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
+from abaca.drivers.linux.storage import Source
 from abaca.errors import OutcomeUnknown, Refused, Unavailable
 
 HIGHEST_EXPORT_ID = 65535
@@ -73,9 +74,18 @@ EXPORT {{
     Squash = No_Root_Squash;
     Access_Type = None;
     Disable_ACL = true;
-    FSAL {{ Name = VFS; }}
+    FSAL {{ {fsal} }}
 {clients}}}
 """
+
+
+# The worker asks each of them for a file, through the loopback, which no client comes by. First, as
+# Ganesha takes the first that fits, and rules may want a port of root's. In other
+# letters, which are all the same to Ganesha, so that it counts for no access rule.
+FOR_PROBES = (
+    "    CLIENT { clients = 127.0.0.1; Protocols = 4; Access_Type = RO; Squash = All_Squash; }\n"
+)
+CEPH = 'Name = CEPH; Filesystem = "{filesystem}"; User_Id = "{user}"; Secret_Access_Key = "{key}";'
 
 
 def write_export(
@@ -85,26 +95,40 @@ def write_export(
     known: Mapping[str, int],
     folder: str = SHARES,
     name: str = "",
+    source: Source | None = None,
 ) -> int:
     """Write the export file of a share (or, by `folder`, of a snapshot) with these CLIENT blocks;
     returns its export id, which it keeps for life. `name`: what clients know it by in place of its
     id.
 
-    `known`: what `export_ids` says now.
+    `known`: what `export_ids` says now. `source`: where its data are that are not mounted.
     """
     export_id = known.get(share_id) or _new_export_id(share_id, set(known.values()))
     text = EXPORT_TEMPLATE.format(
         export_id=export_id,
-        path=server.mount_point(share_id),
+        path=server.mount_point(share_id) if source is None else source.path,
         name=path_name(name, share_id),
         folder=folder,
         filesystem_id=_filesystem_id(share_id),
         clients=clients,
+        fsal="Name = VFS;" if source is None else CEPH.format(**source._asdict()),
     )
     file = server.export_file(share_id)
     if not file.exists() or file.read_text() != text:
         write_atomically(file, text)
     return export_id
+
+
+def is_mounted_by_itself(file: Path) -> bool:
+    """Whether an export's data are found by Ganesha, not mounted for it."""
+    return "Name = CEPH;" in file.read_text()
+
+
+def path_in(file: Path) -> str | None:
+    """Under which clients reach an export whose data Ganesha finds itself."""
+    text = file.read_text()
+    found = re.search(r'Pseudo = "([^"]+)";', text)
+    return found[1] if found and "Name = CEPH;" in text else None
 
 
 def export_ids(server: ServerLayout) -> dict[str, int]:

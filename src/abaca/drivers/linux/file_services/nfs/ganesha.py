@@ -8,6 +8,7 @@ checked against /proc. What they serve is in `exports.py`.
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import time
 from collections.abc import Callable
@@ -17,7 +18,14 @@ from pathlib import Path
 
 from abaca.drivers.linux import control_groups, mounts, namespaces, processes
 from abaca.drivers.linux.connections import established
-from abaca.drivers.linux.file_services.nfs import bus_daemon, connected, logs, nfs_null
+from abaca.drivers.linux.file_services.nfs import (
+    bus_daemon,
+    connected,
+    exports,
+    file_probe,
+    logs,
+    nfs_null,
+)
 from abaca.drivers.linux.file_services.nfs.cell import confinement
 from abaca.drivers.linux.file_services.nfs.cell.launch import Launch
 from abaca.drivers.linux.file_services.nfs.cell.privileges import CAPABILITIES
@@ -26,6 +34,7 @@ from abaca.drivers.linux.file_services.nfs.holders import held, holders
 from abaca.drivers.linux.file_services.nfs.nfs_null import Starved
 from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
+from abaca.drivers.linux.storage import Storage
 from abaca.errors import BackendError, Unavailable
 from abaca.values import Clients
 
@@ -39,6 +48,8 @@ ANSWER_SECONDS = 10.0
 # and two a connection, which can keep one that receives and one that sends waiting for some seconds
 THREADS = 256
 SECRET_BYTES = 16
+MOST_CLIENTS_OF_CEPH, THREADS_OF_CEPH = 256, 20  # one an export
+ASKED_FILES = 4  # of shares in CephFS, drawn at random for each probe
 CLIENTS_PER_CONNECTION = 4  # one that connects anew may be known twice until its old lease ends
 # bytes, of both processes together; the kernel takes back what it keeps of files first
 MEMORY = 2 * 1024**3
@@ -91,13 +102,18 @@ LOG {{
 {includes}"""
 
 
+# Ceph's client keeps what folders hold, so nothing else does.
+CEPH_BLOCKS = "MDCACHE { Dir_Chunk = 0; }\n"
+
+
 class GaneshaServer:
     """The processes of the share server `server`. Callers hold the server's lock, except those who
     only ask whether it serves.
 
     `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's.
     `connections`: at a time, at most. `memory`: bytes that both processes may take together.
-    `counts`: tells in which folder the kernel counts what shares hold.
+    `counts`: tells in which folder the kernel counts what shares hold. `storage`: Ganesha is in its
+    network namespace, and listens in the server's.
     """
 
     def __init__(
@@ -108,11 +124,16 @@ class GaneshaServer:
         connections: int = 512,
         memory: int = MEMORY,
         counts: Callable[[], Path | None] = lambda: None,
+        storage: Storage | None = None,
     ) -> None:
         self._server = server
         self._vigil = vigil
         self._connections = connections
+        self._storage = storage
+        self._network = server.namespace if storage is None else storage.namespace
         self._threads = 2 * connections + THREADS
+        if storage is not None:
+            self._threads += MOST_CLIENTS_OF_CEPH * THREADS_OF_CEPH
         self._memory = memory
         self._counts = counts
         self._patience = patience
@@ -193,16 +214,16 @@ class GaneshaServer:
         """Whether Ganesha lives, listens in the namespace that has the server's name now, and
         answers clients there."""
         pid = self._pid()
-        if (
-            pid is None
-            or not namespaces.is_of(self._server.namespace, pid)
-            or not processes.listens(pid, NFS_PORT)
-        ):
+        if pid is None or not namespaces.is_of(self._network, pid) or not self._listens(pid):
             return Health.GONE
         try:
             is_answered = namespaces.inside(
                 self._server.namespace, lambda _: nfs_null.answers(NFS_PORT, patience)
             )
+            if is_answered and self._is_fenced(patience):
+                return Health.GONE
+        except TimeoutError:
+            is_answered = False  # of a file
         except Starved:
             raise
         except BackendError:
@@ -213,6 +234,32 @@ class GaneshaServer:
         # anything.
         return (
             Health.SERVES if is_answered and not processes.is_out_of_files(pid) else Health.SILENT
+        )
+
+    def _listens(self, pid: int) -> bool:
+        if self._storage is None:
+            return processes.listens(pid, NFS_PORT)
+        try:
+            listens = namespaces.inside(
+                self._server.namespace, lambda _: processes.listens(None, NFS_PORT)
+            )
+        except BackendError:  # there is no such namespace
+            return False
+        return listens
+
+    def _is_fenced(self, patience: float) -> bool:
+        """Whether Ganesha is shut out from shares in CephFS, while it answers whoever asks for no
+        file. Raises TimeoutError."""
+        if self._storage is None:
+            return False
+        files = list(self._server.exports.glob("*.conf"))
+        paths = [
+            path
+            for file in random.sample(files, min(len(files), ASKED_FILES))
+            if (path := exports.path_in(file)) is not None
+        ]
+        return bool(paths) and namespaces.inside(
+            self._server.namespace, lambda _: file_probe.is_shut_out(NFS_PORT, paths, patience)
         )
 
     def _hangs(self) -> bool:
@@ -230,13 +277,13 @@ class GaneshaServer:
     def holders(self, share: Path) -> set[IPv4Address | IPv6Address]:
         """Addresses of the clients for which files of the share mounted here are open."""
         pid = self._pid()
-        return set() if pid is None else holders(pid, share.stat().st_dev)
+        return set() if pid is None or self._storage else holders(pid, share.stat().st_dev)
 
     def clients(self) -> Clients:
         """Who is connected. One that asks holds no lock. Raises Unavailable when Ganesha does not
         run, as its clients are only away then."""
         pid = self._pid()
-        if pid is None or not namespaces.is_of(self._server.namespace, pid):
+        if pid is None or not namespaces.is_of(self._network, pid):
             raise Unavailable(f"the NFS server of share server {self._server.id} does not run")
         are_back = not self._awaits_clients()
         found = established(self._server.namespace, NFS_PORT)
@@ -244,7 +291,9 @@ class GaneshaServer:
         for file in self._server.exports.glob("*.conf"):
             with suppress(OSError):  # just withdrawn
                 devices[self._server.mount_point(file.stem).stat().st_dev] = file.stem
-        held_files = held(pid, devices, LOOK_SECONDS) if found else None
+        # Files of shares in CephFS are no descriptors.
+        looks = found and self._storage is None
+        held_files = held(pid, devices, LOOK_SECONDS) if looks else None
         versions = connected.versions(self._server.bus_socket) if found else {}
         if self._pid() != pid:
             raise Unavailable(f"the NFS server of share server {self._server.id} has just ended")
@@ -274,7 +323,10 @@ class GaneshaServer:
         processes.end(self._ganeshas(), patience)
         self._server.ganesha_pid.unlink(missing_ok=True)
         bus_daemon.stop(self._server)
-        processes.end(processes.in_cells(namespaces.path_of(self._server.namespace)), 0)
+        if self._storage is None:
+            processes.end(processes.in_cells(namespaces.path_of(self._server.namespace)), 0)
+        else:
+            control_groups.kill(self._server.namespace)
         control_groups.remove(self._server.namespace)
 
     def _ganeshas(self) -> list[int]:
@@ -284,10 +336,10 @@ class GaneshaServer:
         # A share that is not mounted is left out: clients would write into the folder below it,
         # onto the host's disk.
         mounted = {mount.point for mount in mounts.mounts_below(self._server.mounts)}
-        exports = [
+        included = [
             file
             for file in sorted(self._server.exports.glob("*.conf"))
-            if self._server.mount_point(file.stem) in mounted
+            if self._server.mount_point(file.stem) in mounted or exports.is_mounted_by_itself(file)
         ]
         configuration = GANESHA_TEMPLATE.format(
             port=NFS_PORT,
@@ -297,8 +349,11 @@ class GaneshaServer:
             connections=self._connections,
             threads=self._threads,
             clients=CLIENTS_PER_CONNECTION * self._connections,
-            includes="".join(f'%include "{file}"\n' for file in exports),
+            includes="".join(f'%include "{file}"\n' for file in included),
         )
+        if self._storage is not None:
+            configuration += CEPH_BLOCKS
+            write_atomically(self._server.ceph_config, self._storage.configuration())
         write_atomically(self._server.ganesha_config, configuration)
 
     def _next_epoch(self) -> int:
@@ -338,16 +393,18 @@ class GaneshaServer:
             environment={
                 "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}",
                 "ABACA_SECRET": self._secret(),
+                "CEPH_CONF": str(server.ceph_config),
             },
             read_only=[
                 server.ganesha_config,
                 server.bus_socket,
                 server.exports,
-                *filter(None, [self._counts()]),
+                *filter(None, [self._counts(), self._storage and server.ceph_config]),
             ],
             writable=[server.logs, server.recovery],
             shares=server.mounts,
             groups=control_groups.ensure(server.namespace, limits),
             capabilities=CAPABILITIES,
             data=self._memory + (self._threads + OTHER_TASKS) * confinement.STACK,
+            network=self._network if self._storage else "",
         )

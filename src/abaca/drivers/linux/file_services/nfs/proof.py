@@ -38,6 +38,9 @@ _TOO_LONG = 4 << 20  # bytes of a request
 TOP = 5  # the subvolume that every other one is in
 _BTRFS, _KERNEL = 0x4D, struct.Struct("<QQI")  # inode, subvolume, generation
 _FSID = slice(6, 14)
+_LENGTH_AT, _CEPH_AT, _CEPH = 4, 5, struct.Struct("<QQQ")  # inode, snapshot, file system
+_NO_SNAPSHOT, _SNAPSHOT_FOLDER, _ANY_SNAPSHOT = 2**64 - 2, 2**64 - 1, 2
+_CEPH_ROOT = 1  # the inode of the file system's root
 _DUMMY = bytes([9, 0x64])  # length and kind of a handle that aborts Ganesha 4.3
 
 
@@ -74,6 +77,8 @@ def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None
 def forged(handle: bytes, numbers: Mapping[str, int]) -> dict[str, bytes]:
     """What a client can make of its own handle, by what it aims at. Raises Malformed when the
     handle is of another kind than is known here."""
+    if len(handle) > _CEPH_AT + _CEPH.size - 1 and handle[_LENGTH_AT] == _CEPH.size:
+        return _forged_of_ceph(handle, numbers)
     head, kernel = handle[: -_KERNEL.size], handle[-_KERNEL.size :]
     if len(head) <= _FSID.stop or head[-1] != _BTRFS:
         raise Malformed(f"this release of Ganesha makes handles that are not known: {handle.hex()}")
@@ -89,6 +94,25 @@ def forged(handle: bytes, numbers: Mapping[str, int]) -> dict[str, bytes]:
     if own:
         aims["its own, which tells of its subvolume"] = handle
     return aims
+
+
+def _forged_of_ceph(handle: bytes, numbers: Mapping[str, int]) -> dict[str, bytes]:
+    """Inodes of others, and snapshots of any inode: Ceph looks at the former only."""
+    inode, snapshot, filesystem = _CEPH.unpack(handle[_CEPH_AT:])
+    if snapshot != _NO_SNAPSHOT:
+        raise Malformed(f"this release of Ganesha makes handles that are not known: {handle.hex()}")
+    made = {**numbers, "the file system's root": _CEPH_ROOT}
+    aims = {
+        f"{name} ({number}){how}": (number, snapshot)
+        for name, number in made.items()
+        for how, snapshot in (
+            ("", _NO_SNAPSHOT),
+            (" in a snapshot", _ANY_SNAPSHOT),
+            (" as snapshots", _SNAPSHOT_FOLDER),
+        )
+        if number != inode or snapshot != _NO_SNAPSHOT
+    }
+    return {name: handle[:_CEPH_AT] + _CEPH.pack(*aim, filesystem) for name, aim in aims.items()}
 
 
 def _wrong(link: Connection, numbers: Mapping[str, int]) -> Iterator[str]:

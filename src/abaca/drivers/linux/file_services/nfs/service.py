@@ -14,6 +14,7 @@ from abaca.drivers.linux.file_services.interface import PROOF_OWN, Export, FileS
 from abaca.drivers.linux.file_services.nfs import findings, logs, proof
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
 from abaca.drivers.linux.file_services.nfs.exports import (
+    FOR_PROBES,
     SHARES,
     SNAPSHOTS,
     admitted,
@@ -26,6 +27,7 @@ from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, Ganesh
 from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.option_values import number
+from abaca.drivers.linux.storage import Storage
 from abaca.errors import BackendError
 from abaca.plugin_options import Option
 from abaca.values import Finding
@@ -49,18 +51,23 @@ own."""
 
 
 class NfsServices(FileServices):
-    """`connections`: most of one server at a time. Raises Unavailable for an option that makes no
+    """`connections`: most of one server at a time. `storage`: how data are reached that are not
+    mounted. Raises Unavailable for an option that makes no
     sense."""
 
-    def __init__(self, options: Mapping[str, str], connections: int) -> None:
+    def __init__(
+        self, options: Mapping[str, str], connections: int, storage: Storage | None = None
+    ) -> None:
         self.patience = number(options, "answer_seconds", 0.1)
         self._memory = int(number(options, "memory_mib", 128)) * 1024**2
         self._connections = connections
+        self._storage = storage
         self._vigil = Vigil()
 
     def of(self, server: ServerLayout, counts: Callable[[], Path | None]) -> FileService:
         return NfsService(
-            server, self._vigil, self.patience, self._connections, self._memory, counts
+            *(server, self._vigil, self.patience, self._connections, self._memory, counts),
+            storage=self._storage,
         )
 
     def deaths(self, seconds: float) -> list[str]:
@@ -155,9 +162,17 @@ class NfsService(GaneshaServer, FileService):
             refused |= not_enforced
             if export.addresses is not None:
                 clients = only_at(export.addresses) + clients
+            if export.source is not None:
+                clients = FOR_PROBES + clients
             with failures.collected(f"/{_folder(export)}/{export.id}"):
                 ids[export.id] = write_export(
-                    self._server, export.id, clients, ids, _folder(export), export.name
+                    self._server,
+                    export.id,
+                    clients,
+                    ids,
+                    _folder(export),
+                    export.name,
+                    export.source,
                 )
                 written.append(export.id)
         with failures.collected("letting clients in"):

@@ -49,9 +49,11 @@ def launch(
     groups: Sequence[str],
     capabilities: int,
     data: int = LEAST_DATA,
+    network: str = "",
 ) -> Launch:
     """How a program of Debian's is started in the server's network namespace and a cell of its own.
-    Raises Unavailable."""
+    `network`: it is in that network namespace instead, and listens in the server's. Raises
+    Unavailable."""
     file = shutil.which(program, path=SEARCH_PATH)
     if file is None:
         raise Unavailable(f"program {program} is not installed")
@@ -61,7 +63,8 @@ def launch(
         program=file,
         argv=[program, *arguments],
         pid_file=str(pid_file),
-        network=str(namespaces.path_of(server.namespace)),
+        network=str(namespaces.path_of(network or server.namespace)),
+        listens_in=str(namespaces.path_of(server.namespace)) if network else "",
         root=str(root),
         library=str(library.ensure()),
         host_name=server.id,

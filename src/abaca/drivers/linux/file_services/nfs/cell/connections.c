@@ -11,6 +11,7 @@
 #include "real.h"
 #include "holders.h"
 #include "identities.h"
+#include "reads.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -190,7 +191,7 @@ static int waits_for_room(int fd, struct connection *c, uint32_t length)
  */
 static _Thread_local uint64_t read_for_request;
 
-static int reads_too_much(uint64_t length)
+int reads_too_much(uint64_t length)
 {
     read_for_request += length;
     return read_for_request > MOST_READ;

@@ -141,7 +141,7 @@ int statfs64(const char *path, struct statfs64 *found)
  */
 void *dlopen(const char *path, int flags)
 {
-    if (path && strstr(path, "/libfsalvfs.so"))
+    if (path && (strstr(path, "/libfsalvfs.so") || strstr(path, "/libfsalceph.so")))
         flags &= ~RTLD_DEEPBIND;
     return REAL(dlopen)(path, flags);
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json  # not msgspec: loading that would take most of the time until clients are served again
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +19,14 @@ from typing import NamedTuple
 from abaca.drivers.linux.file_services.nfs.cell import kernel, privileges, view
 from abaca.drivers.linux.file_services.nfs.cell.kernel import check, libc
 
+NFS_PORT = 2049
+LISTENER = "ABACA_LISTENER"
+"""In the environment of a program: the descriptor that it listens by; see `storage.c`."""
+
 
 class Launch(NamedTuple):
     """`argv`: the program's; `program` its file. `network`: the name file of a network namespace.
+    `listens_in`: that of another one, in which it listens by a socket that it is given; or nothing.
     `root`: an empty folder. Paths: see `view.enter`. `library`: what is loaded into the program.
     `limits`: by names of resources. `groups`: files of control groups to join. `capabilities`:
     those that it keeps, as bits."""
@@ -29,6 +35,7 @@ class Launch(NamedTuple):
     argv: list[str]
     pid_file: str
     network: str
+    listens_in: str
     root: str
     library: str
     host_name: str
@@ -47,6 +54,9 @@ def main() -> None:
     launch = Launch(**json.loads(sys.argv[1]))
     try:
         _join(launch.groups)
+        if launch.listens_in:
+            _enter_network(launch.listens_in)
+            launch.environment[LISTENER] = str(_listener())
         _enter_network(launch.network)
         check(libc.unshare(kernel.NEW_PROCESSES), "make a process namespace")
         pid = _fork(lambda: _become(launch))
@@ -91,6 +101,17 @@ def _enter_network(path: str) -> None:
         check(libc.setns(handle, kernel.NEW_NETWORK), f"enter the network namespace {path}")
     finally:
         os.close(handle)
+
+
+def _listener() -> int:
+    """A socket of this network namespace, whatever namespace it is used from; it goes with the
+    program that this process becomes."""
+    made = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("::", NFS_PORT))
+    made.set_inheritable(True)
+    return made.detach()
 
 
 def _fork(become: Callable[[], None]) -> int:

@@ -31,6 +31,8 @@ _SOURCES = (
     "identities.c",
     "holders.h",
     "holders.c",
+    "reads.h",
+    "storage.c",
 )
 FLAGS = (
     *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"),

@@ -1,0 +1,1 @@
+"""Shares in CephFS: one subvolume each, with a quota, and a user of Ceph who may use that alone."""

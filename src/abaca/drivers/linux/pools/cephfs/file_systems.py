@@ -1,0 +1,200 @@
+"""A CephFS as the pool of a back end: a group of subvolumes for each share server."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import threading
+from collections.abc import Mapping
+
+from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.layout import NO_SHARE, Layout, safe_id
+from abaca.drivers.linux.option_values import flag
+from abaca.drivers.linux.pools.cephfs.cluster import CephError, Cluster, Reached
+from abaca.drivers.linux.pools.cephfs.pool import VOLUMES, CephPool, errors_sorted
+from abaca.drivers.linux.pools.interface import Capacity, NotThere, Pool
+from abaca.drivers.linux.storage import Storage
+from abaca.errors import BackendError, Unavailable
+from abaca.plugin_options import Option
+
+OPTIONS = {
+    "ceph_config": Option(
+        "File with the configuration of a Ceph cluster: /etc/ceph/ceph.conf. Shares are then in "
+        "its CephFS, and none of the other options of pools is set."
+    ),
+    "ceph_user": Option("Ceph's user by which the worker works, without `client.`.", "abaca"),
+    "ceph_keyring": Option(
+        "File with that user's key. By default the one that ceph_config, or Ceph's own default, "
+        "names."
+    ),
+    "ceph_filesystem": Option("Name of the file system in that cluster.", "cephfs"),
+    "ceph_namespace": Option(
+        "Network namespace, made by the administrator, in which Ceph's network is reached and "
+        "nothing else: abaca-storage. The worker's commands and the NFS servers reach Ceph from it."
+    ),
+}
+_OF_OTHER_POOLS = ("pool_path", "pool_size_gib")
+PROOF = "proof"
+
+
+def chosen(options: Mapping[str, str], layout: Layout, over_subscription: float) -> CephFileSystems:
+    """As the options say. Raises Unavailable for those that make no sense."""
+    for name in _OF_OTHER_POOLS:
+        if options[name]:
+            raise Unavailable(f"option {name} is of another kind of pool than ceph_config")
+    for name in ("pool_sparse", "image_per_share_server"):
+        if flag(options, name):
+            raise Unavailable(f"option {name} is of another kind of pool than ceph_config")
+    if options["backup_folder"]:
+        raise Unavailable("option backup_folder: shares in CephFS cannot be backed up")
+    if not options["ceph_namespace"]:
+        raise Unavailable("option ceph_namespace must be set with ceph_config")
+    reached = Reached(**{name: options[f"ceph_{name}"] for name in Reached._fields})
+    return CephFileSystems(Cluster(reached), layout, over_subscription)
+
+
+class CephFileSystems:
+    """`over_subscription`: how many times the room that the cluster has may be promised."""
+
+    def __init__(self, cluster: Cluster, layout: Layout, over_subscription: float) -> None:
+        self._cluster = cluster
+        self.reached = cluster.reached
+        self._prefix = f"{layout.namespace}."
+        self._over_subscription = over_subscription
+        self._lock = threading.RLock()
+        self.pool: Pool = self._pool(PROOF)
+        self.storage = Storage(cluster.reached.namespace, self._configuration)
+        self.close = cluster.close
+
+    def prepare(self) -> None:
+        namespace = self._cluster.reached.namespace
+        if namespaces.exists(namespace):
+            namespaces.inside(namespace, lambda _: namespaces.set_sysctl(namespaces.ISOLATED))
+        with errors_sorted("preparing CephFS"):
+            self._ensure(PROOF)
+
+    def answers(self, patience: float) -> bool:
+        try:
+            self._cluster.ask("probe", seconds=patience)
+        except CephError:
+            return True
+        except BackendError:
+            return False
+        return True
+
+    def ensure(self, server_id: str) -> None:
+        with errors_sorted(f"share server {server_id}"):
+            self._ensure(server_id)
+
+    def of(self, server_id: str) -> Pool:
+        with errors_sorted(f"share server {server_id}"):
+            try:
+                self._cluster.ask("inode", f"{VOLUMES}/{self._group(server_id)}")
+            except CephError as error:
+                if error.number != errno.ENOENT:
+                    raise
+                raise NotThere(f"share server {server_id} has no group in CephFS") from error
+        return self._pool(server_id)
+
+    def holding(self, share_id: str) -> Pool:
+        for pool in self._pools():
+            if pool.has(share_id):
+                return pool
+        raise NotThere(f"the data of {share_id} is in no group of CephFS")
+
+    def remove(self, server_id: str) -> None:
+        if self._pool(server_id).end_clients():
+            return  # there are shares, or snapshots whose shares have gone
+        with errors_sorted(f"share server {server_id}"):
+            try:
+                group = self._group(server_id)
+                self._cluster.mgr("fs subvolumegroup rm", group_name=group, force=True)
+            except CephError as error:
+                if error.number not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
+
+    def capacity(self) -> Capacity:
+        with self._lock:
+            stored, available = self._room()
+            found = [each for pool in self._pools() for each in pool.contents().values()]
+        held = sum(each.used for each in found)
+        return Capacity(stored + available, available, max(0, stored - held))
+
+    def used_by_share(self) -> dict[str, int]:
+        return {
+            name: each.used
+            for pool in self._pools()
+            for name, each in pool.contents().items()
+            if each.is_share and not name.startswith(NO_SHARE)
+        }
+
+    def remove_everything(self) -> None:
+        """**With the data of all shares** of this installation."""
+        for pool in [*self._pools(), self._pool(PROOF)]:
+            found = pool.contents()
+            for name in [*(each for one in found.values() for each in one.snapshots), *found]:
+                pool.delete(name)
+        for group in self._groups():
+            self._cluster.mgr("fs subvolumegroup rm", group_name=group, force=True)
+
+    def _left(self) -> int:
+        """Bytes that may still be promised."""
+        stored, available = self._room()
+        owed = sum(each.owed for pool in self._pools() for each in pool.contents().values())
+        return available - owed + int((self._over_subscription - 1) * (stored + available))
+
+    def _room(self) -> tuple[int, int]:
+        """Bytes that all shares of the cluster hold, and that can still be written; replicas are
+        counted once."""
+        with errors_sorted("the room in CephFS"):
+            filesystems = self._cluster.mon("fs ls")
+            name = self._cluster.reached.filesystem
+            pools: list[str] = next(
+                (each["data_pools"] for each in filesystems if each["name"] == name), []
+            )
+            told = {each["name"]: each["stats"] for each in self._cluster.mon("df")["pools"]}
+        if not pools:
+            raise Unavailable(f"the cluster has no CephFS {name}")
+        stats = told[pools[0]]
+        return int(stats["stored"]), int(stats["max_avail"])
+
+    def _pools(self) -> list[CephPool]:
+        return [
+            self._pool(group.removeprefix(self._prefix))
+            for group in self._groups()
+            if group != self._group(PROOF)
+        ]
+
+    def _groups(self) -> list[str]:
+        with errors_sorted("looking at CephFS"):
+            found: list[str] = self._cluster.ask("names", VOLUMES)
+        return [name for name in found if name.startswith(self._prefix)]
+
+    def _ensure(self, server_id: str) -> None:
+        self._cluster.mgr("fs subvolumegroup create", group_name=self._group(server_id))
+
+    def _group(self, server_id: str) -> str:
+        return f"{self._prefix}{safe_id(server_id)}"
+
+    def _pool(self, server_id: str) -> CephPool:
+        return CephPool(self._cluster, self._group(server_id), self._prefix, self._lock, self._left)
+
+    def _configuration(self) -> str:
+        """For NFS servers: nothing but where Ceph is. What they hold in memory is little, as each
+        export has a client of Ceph of its own."""
+        about = self._cluster.about()
+        return CONFIGURATION.format(random=secrets.token_hex(16), **about)
+
+
+CONFIGURATION = """\
+[global]
+fsid = {fsid}
+mon_host = {mon_host}
+log_file = /dev/null
+log_to_stderr = false
+admin_socket =
+keyring = /dev/null
+client_oc_size = 33554432
+ms_async_op_threads = 1
+client_snapdir = .{random}
+"""
