@@ -26,6 +26,7 @@ from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import leftovers, remove_installation, simulate_reboot
 from abaca.drivers.linux.pools.btrfs import BtrfsPool
+from abaca.drivers.linux.pools.cephfs.file_systems import CephFileSystems
 from abaca.drivers.linux.pools.file_systems import ImagePerServer
 from abaca.drivers.linux.requirements import missing
 from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
@@ -33,6 +34,7 @@ from tests.contracts.drivers import ldap_server
 from tests.nfs4.connection import connect
 
 POOL_GIB = 20
+OF_THE_IMAGE = {"pool_size_gib": str(POOL_GIB), "pool_sparse": "true"}
 PROBE_SECONDS = 90
 BACKEND_NAME = "linux"
 
@@ -50,8 +52,7 @@ def make_linux_driver(tmp_path: Path, **more: str) -> LinuxDriver:
     options = {
         "state_dir": str(tmp_path / "state"),
         "namespace": f"t{uuid.uuid4().hex[:8]}",
-        "pool_size_gib": str(POOL_GIB),
-        "pool_sparse": "true",
+        **({} if "ceph_config" in more else OF_THE_IMAGE),
     }
     driver = LinuxDriver(BACKEND_NAME, options | more)
     try:
@@ -69,9 +70,12 @@ def successor(driver: LinuxDriver, **more: str) -> LinuxDriver:
     options = {
         "state_dir": str(layout.state_dir),
         "namespace": layout.namespace,
-        "pool_size_gib": str(POOL_GIB),
-        "pool_sparse": "true",
     }
+    if isinstance(driver.file_systems, CephFileSystems):
+        reached = driver.file_systems.reached._asdict()
+        options |= {f"ceph_{name}": value for name, value in reached.items()}
+    else:
+        options |= OF_THE_IMAGE
     if driver.backup_target is not None:
         options["backup_folder"] = str(driver.backup_target.folder)
     options["image_per_share_server"] = str(isinstance(driver.file_systems, ImagePerServer)).lower()
@@ -90,6 +94,9 @@ def successor(driver: LinuxDriver, **more: str) -> LinuxDriver:
 def cleanup(driver: LinuxDriver) -> None:
     """Take the installation away, clients included; fails when something is left."""
     layout = driver.layout
+    if isinstance(driver.file_systems, CephFileSystems):
+        driver.file_systems.remove_everything()
+        driver.file_systems.close()
     remove_installation(layout.namespace, layout.state_dir)
     left = {
         kind: found

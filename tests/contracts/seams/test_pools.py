@@ -13,13 +13,19 @@ from pathlib import Path
 import pytest
 
 from abaca.drivers.linux import mounts
+from abaca.drivers.linux.pools.cephfs.file_systems import CephFileSystems
+from abaca.drivers.linux.pools.cephfs.pool import CephPool
 from abaca.drivers.linux.pools.interface import FileSystems, NotThere, Pool
 from abaca.errors import NoSpace, Refused, Unavailable
 from tests.contracts.seams.installation import installation, pools
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
-KINDS = {"one for all": {}, "an image a share server": {"image_per_share_server": "true"}}
+KINDS = {
+    "one for all": {},
+    "an image a share server": {"image_per_share_server": "true"},
+    "CephFS": {"pool_size_gib": "", "pool_sparse": "false"},
+}
 GIB = 1024**3
 DATA_ONLY = {"nodev", "nosuid", "noexec", "nosymfollow"}
 
@@ -30,16 +36,24 @@ def again(
 ) -> Iterator[Callable[[], FileSystems]]:
     """Makes the pools as a new worker has them, that remembers nothing. An installation's are of
     one kind for life."""
-    made = installation(tmp_path_factory)
-    layout = next(made)
+    options = dict(KINDS[request.param])
+    if request.param == "CephFS":
+        options |= request.getfixturevalue("ceph").options()
+    installed = installation(tmp_path_factory)
+    layout = next(installed)
+    made: list[FileSystems] = []
 
     def make() -> FileSystems:
-        found = pools(layout, **KINDS[request.param])
-        found.prepare()
-        return found
+        made.append(pools(layout, **options))
+        made[-1].prepare()
+        return made[-1]
 
     yield make
-    next(made, None)
+    for each in made:
+        if isinstance(each, CephFileSystems):
+            each.remove_everything()
+            each.close()
+    next(installed, None)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +79,14 @@ def pool(all_pools: FileSystems, server_id: str) -> Pool:
 
 
 @pytest.fixture
-def point(tmp_path: Path) -> Iterator[Path]:
+def here(pool: Pool) -> None:
+    """Skips where the data of shares are not on this host."""
+    if isinstance(pool, CephPool):
+        pytest.skip("this host mounts nothing of CephFS")
+
+
+@pytest.fixture
+def point(here: None, tmp_path: Path) -> Iterator[Path]:
     """Where a test mounts something."""
     made = tmp_path / "point"
     yield made
@@ -81,7 +102,7 @@ def write(pool: Pool, share_id: str, text: str) -> None:
 
 
 def test_a_share_is_made_once_and_found_by_a_new_worker(
-    again: Callable[[], FileSystems], pool: Pool, server_id: str
+    again: Callable[[], FileSystems], pool: Pool, server_id: str, here: None
 ) -> None:
     assert not pool.has("share")
     pool.create("share", 1)
@@ -137,7 +158,9 @@ def test_a_snapshot_keeps_what_the_share_held_and_is_only_read(pool: Pool, point
         assert refused.value.errno == errno.EROFS
 
 
-def test_snapshots_of_several_shares_are_all_taken_anew_or_none_is_left(pool: Pool) -> None:
+def test_snapshots_of_several_shares_are_all_taken_anew_or_none_is_left(
+    pool: Pool, here: None
+) -> None:
     shares = ("one", "two")
     for share in shares:
         pool.create(share, 1)
@@ -180,7 +203,7 @@ def test_whose_snapshot_one_is(pool: Pool) -> None:
     assert [pair for pair, is_so in told.items() if is_so] == [("snapshot", "share")]
 
 
-def test_a_clone_is_a_share_of_its_own(pool: Pool) -> None:
+def test_a_clone_is_a_share_of_its_own(pool: Pool, here: None) -> None:
     pool.create("share", 1)
     write(pool, "share", "kept")
     pool.snapshot("snapshot", "share")
@@ -211,7 +234,7 @@ def cut_off() -> Iterator[None]:
     raise CutOff
 
 
-def test_a_share_is_reverted_however_often_that_was_cut_off(pool: Pool) -> None:
+def test_a_share_is_reverted_however_often_that_was_cut_off(pool: Pool, here: None) -> None:
     pool.create("share", 1)
     write(pool, "share", "before")
     pool.snapshot("snapshot", "share")
@@ -229,7 +252,7 @@ def test_a_share_is_reverted_however_often_that_was_cut_off(pool: Pool) -> None:
     assert text_of(pool, "snapshot") == "before"
 
 
-def test_a_share_is_resized_but_not_below_what_it_holds(pool: Pool) -> None:
+def test_a_share_is_resized_but_not_below_what_it_holds(pool: Pool, here: None) -> None:
     pool.create("share", 2)
     with open(pool.path("share") / "large", "wb") as file:
         os.posix_fallocate(file.fileno(), 0, 3 * GIB // 2)
@@ -298,7 +321,7 @@ def test_nothing_is_followed_that_is_in_the_place_of_a_share(
 
 
 def test_what_holds_shares_is_not_removed_with_its_server(
-    all_pools: FileSystems, pool: Pool, server_id: str
+    all_pools: FileSystems, pool: Pool, server_id: str, here: None
 ) -> None:
     pool.create("share", 1)
     write(pool, "share", "kept")
@@ -320,3 +343,27 @@ def test_it_tells_its_capacity_and_that_its_disk_answers(
     assert all_pools.answers(60)
     counts = pool.counts()
     assert counts is None or counts.is_dir()
+
+
+def test_what_is_not_on_this_host_is_found_by_a_source(
+    again: Callable[[], FileSystems], pool: Pool, server_id: str
+) -> None:
+    """Each share by one of its own, the same for a new worker; a mounted one by none."""
+    for share in ("share", "other"):
+        pool.create(share, 1)
+    found = {share: pool.source(share) for share in ("share", "other")}
+    if not isinstance(pool, CephPool):
+        assert found == {"share": None, "other": None}
+        return
+    for one, other in zip(found["share"] or (), found["other"] or (), strict=True):
+        assert one != other or one == "cephfs"
+    assert again().of(server_id).source("share") == found["share"]
+    with pytest.raises(NotThere):
+        pool.source("gone")
+    pool.snapshot("snapshot", "share")
+    pool.clone("clone", "snapshot", 2)
+    for share in ("share", "snapshot", "other", "clone"):
+        pool.delete(share)
+        with pytest.raises(NotThere):
+            pool.source(share)
+    assert pool.share_ids() == []
