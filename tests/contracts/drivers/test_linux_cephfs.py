@@ -287,6 +287,12 @@ def test_a_server_that_ceph_has_shut_out_is_found_and_started_again(
     assert_served(netns, share)
 
 
+@pytest.mark.xfail(
+    reason="an MDS that was killed and started again waits in client replay for sessions that "
+    "NFS-Ganesha had begun to reclaim, and the tests after this one with it (docs/adr/0112); goes "
+    "when it does not",
+    run=False,
+)
 @pytest.mark.slow("calls to a monitor that is away have a deadline of 30 s")
 def test_while_ceph_is_away_no_server_is_blamed_and_then_all_goes_on(
     ceph_site: Site, ceph: Ceph
