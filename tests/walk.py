@@ -149,7 +149,7 @@ class Walk:
                 for name in expected.keys() | end.keys()
                 if expected.get(name) != end.get(name)
             }
-            assert not different, f"killed {moment} step {steps[number - 1]}"
+            assert not different, f"killed {moment} step {steps[number - 1]}: {different}"
 
     def _killed_at(self, number: int, moment: str) -> dict[str, Any]:
         """Where it ends when the worker is killed there and started again. Fails when the worker
