@@ -256,3 +256,15 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_without_keystones_libraries_it_starts() -> None:
+    """As the container image and the Debian package have it, without the extra `openstack`."""
+    without = (
+        "import sys; sys.modules.update(dict.fromkeys(('keystoneauth1', 'keystonemiddleware')));"
+        "from abaca.api import server; server._import_all()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", without], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

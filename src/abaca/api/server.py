@@ -48,7 +48,8 @@ _HEAD_BYTES = 32_768
 _KILL_AFTER = 14  # seconds that a worker process may take to end: longer than a body
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
-_OPTIONAL = "abaca.api.keystone"  # imported by those who configure it
+# imported by those who configure Keystone: they need the extra `openstack`
+_OPTIONAL = {"abaca.api.keystone", "abaca.api.page.keystone_forward"}
 
 # What Granian's worker processes import only after they have been forked.
 _GRANIAN_LATER = (
@@ -86,7 +87,7 @@ def _import_all() -> None:
     for name in _GRANIAN_LATER:
         importlib.import_module(name)
     for module in pkgutil.walk_packages(abaca.api.__path__, "abaca.api."):
-        if module.name != _OPTIONAL:
+        if module.name not in _OPTIONAL:
             importlib.import_module(module.name)
 
 
