@@ -86,7 +86,8 @@ def missing() -> list[str]:
 
 def build(folder: Path) -> Path:
     """Build it in a folder, which is made; its path. Raises Unavailable."""
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # whatever the umask: others look into it, too
     finished = folder / name()
     unfinished = folder / f".{name()}.{os.getpid()}"
     try:
