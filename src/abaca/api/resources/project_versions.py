@@ -11,13 +11,12 @@ from abaca.api.wire.project_versions import PROJECT_VERSION
 from abaca.db import versions
 from abaca.db.session import read
 
-_ALL = "project_version:get_all"
 _ALL_BY = "all_tenants"
 
 
 def show(call: Call) -> WithHeaders:
     """GET /project-version; 304 for who has that version (If-None-Match)."""
-    sees_all = call.wants_all_projects(_ALL, _ALL_BY)
+    sees_all = call.wants_all_projects("project_version:get_all", _ALL_BY)
     with read(call.engine) as conn:
         version = (
             versions.of_all(conn) if sees_all else versions.of_project(conn, call.caller.project_id)
@@ -42,5 +41,10 @@ RESOURCE = Resource(
             is_extension=True,
         ),
     ],
-    rules=[admin(_ALL, "See by one version whether anything of any project has changed.")],
+    rules=[
+        admin(
+            "project_version:get_all",
+            "See by one version whether anything of any project has changed.",
+        )
+    ],
 )
