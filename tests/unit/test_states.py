@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import begin, create_engine, utcnow
-from abaca.db.tables import share_networks
+from abaca.db.tables import metadata, project_versions, share_networks
 from abaca.domain.rows import states
 from abaca.domain.rows.states import IllegalTransition, Noun, Permit
 
@@ -92,7 +92,7 @@ def conn(tmp_path: Path) -> Iterator[Connection]:
     """A transaction in a database of share networks alone: a (active), b (network_change), c
     (error)."""
     engine = create_engine(f"sqlite:///{tmp_path}/states.sqlite")
-    share_networks.create(engine)
+    metadata.create_all(engine, [share_networks, project_versions])
     with begin(engine) as conn:
         for key, status in (("a", "active"), ("b", "network_change"), ("c", "error")):
             conn.execute(
