@@ -70,6 +70,11 @@ def test_what_waits_is_listed_and_not_resumed(stuck: Stuck) -> None:
     assert "is waiting" in stuck.refused()
 
 
+def test_a_state_that_there_is_not_is_refused(api: Api) -> None:
+    told = api.fault("GET", "/operations?state=parked,lost", None, 400)
+    assert told == "lost is no state of operations; they are given up, parked, running, waiting."
+
+
 def test_what_is_parked_is_resumed_once(api: Api, engine: Engine, stuck: Stuck) -> None:
     stuck.park()
     (work,) = stuck.listed("?state=parked")

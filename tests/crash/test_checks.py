@@ -38,18 +38,6 @@ def settled(
     yield stack, sqlite_databases, url
 
 
-@pytest.fixture
-def stack(settled: tuple[Stack, SqliteDatabases, str]) -> Iterator[Stack]:
-    """The same, to be spoilt."""
-    original, databases, url = settled
-    copy = databases.copy(url)
-    original.conf.set_override("connection", copy, group="database")
-    made = Stack(original.conf)
-    yield made
-    made.close()
-    databases.drop(copy)
-
-
 def world_file(stack: Stack) -> Path:
     return Path(stack.conf.state_dir, "worker", "alpha.json")
 

@@ -43,18 +43,6 @@ def settled(
     yield stack, sqlite_databases, url
 
 
-@pytest.fixture
-def stack(settled: tuple[Stack, SqliteDatabases, str]) -> Iterator[Stack]:
-    """The same, to be spoilt."""
-    original, databases, url = settled
-    copy = databases.copy(url)
-    original.conf.set_override("connection", copy, group="database")
-    made = Stack(original.conf)
-    yield made
-    made.close()
-    databases.drop(copy)
-
-
 def test_what_is_at_rest_is_right(stack: Stack) -> None:
     assert rows.violations(stack.engine) == []
     assert fake_world.violations(stack.engine, world_file(stack), HOST) == []

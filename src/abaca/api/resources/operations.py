@@ -12,13 +12,18 @@ from abaca.api.declaration import Resource, Route, action, admin, many
 from abaca.api.wire.operations import OPERATION
 from abaca.db.session import begin, read
 from abaca.domain.recovery import parked_work
+from abaca.errors import Invalid
 from abaca.workflow import unfinished
+from abaca.workflow.figures import STATES
 
 
 def index(call: Call) -> dict[str, Any]:
     """GET /operations, the oldest first, a thousand at most. `state`: waiting, running, parked,
     given up; several with commas between."""
     states = [state for state in call.query.get("state", "").split(",") if state]
+    known = sorted({*STATES.values()})
+    if unknown := set(states).difference(known):
+        raise Invalid(f"{min(unknown)} is no state of operations; they are {', '.join(known)}.")
     with read(call.engine) as conn:
         found = unfinished.find(conn, states)
     return call.many("operations", OPERATION, [msgspec.structs.asdict(work) for work in found])
