@@ -94,6 +94,16 @@ def test_an_installation_is_backed_up_lost_and_restored(conf: cfg.ConfigOpts) ->
     state_dir.prepare(conf)  # owners and modes are those that a start asks for
 
 
+def test_an_archive_that_has_no_place_is_told_by_its_own_name(conf: cfg.ConfigOpts) -> None:
+    missing = Path(conf.state_dir) / "nowhere"
+    refused = call(conf, cli.main, "backup", str(missing / "x.tar"))
+    assert refused.exit_code == 1
+    assert f"There is no folder {missing}: make it" in refused.output
+    refused = call(conf, cli.main, "backup", conf.state_dir)
+    assert f"{conf.state_dir} is a folder: name a file in it." in refused.output
+    assert not [*Path(conf.state_dir).parent.glob("*.new")]
+
+
 def test_a_backup_of_nothing_and_a_restore_of_nonsense_are_errors(conf: cfg.ConfigOpts) -> None:
     file = Path(conf.state_dir).parent / "backup.tar"
     file.write_text("nonsense")

@@ -62,7 +62,11 @@ def make(
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that only we may read, and that has its name once it is whole and on stable
-    storage."""
+    storage. Raises Invalid."""
+    if not path.parent.is_dir():
+        raise Invalid(f"There is no folder {path.parent}: make it, or name a file elsewhere.")
+    if path.is_dir():
+        raise Invalid(f"{path} is a folder: name a file in it.")
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
