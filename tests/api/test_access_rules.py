@@ -109,6 +109,13 @@ def test_states_before_2_28(api: Api, engine: Engine, share: str, state: str, be
             "2.70",
             "'1.2.3.400' does not appear to be an IPv4 or IPv6 network",
         ),
+        (
+            {"access_to": "10.0.0.7/24"},
+            "2.70",
+            "'10.0.0.7/24' is an address inside of a network: give 10.0.0.0/24 to let in all of "
+            "it, or the address without a prefix length.",
+        ),
+        ({"access_to": "fd00::7/64"}, "2.70", None),
         ({"access_to": "fe80::1%eth0"}, "2.70", None),
         ({"access_to": "fd00::%1/64"}, "2.70", None),
         ({"access_to": "10.0.0.0/33"}, "2.70", None),

@@ -74,7 +74,7 @@ def test_a_group_is_placed_on_a_pool_with_a_server(api: Api, offer: dict[str, st
         ({"share_types": [UNKNOWN]}, 400),
         ({"share_group_type_id": UNKNOWN}, 404),
         ({"share_network_id": None}, 400),
-        ({"share_network_id": UNKNOWN}, 404),
+        ({"share_network_id": UNKNOWN}, 400),
         ({"availability_zone": "nowhere"}, 404),
         ({"nam": "g"}, 400),
         ({"share_types": "gold"}, 400),

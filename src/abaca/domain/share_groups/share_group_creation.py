@@ -124,7 +124,10 @@ def _ground(
     """Where the group may be; locks its network's row."""
     zone_id = share_ground.requested_zone(zones, request.availability_zone)
     any_specs = next(iter(specs.values())) | _common_zones(specs)
-    network = share_ground.require_network(conn, caller, request.share_network_id, any_specs)
+    try:
+        network = share_ground.require_network(conn, caller, request.share_network_id, any_specs)
+    except Missing as missing:
+        raise Invalid(missing.message) from None
     if network is None:
         return share_ground.without_network(zone_id)
     return share_ground.in_network(conn, network, zones, zone_id, any_specs)

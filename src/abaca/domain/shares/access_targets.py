@@ -24,6 +24,11 @@ def normalised(access_type: str, access_to: str) -> str:
             network = plain_network(access_to, strict=False)
         except ValueError:
             raise Invalid(f"'{access_to}' does not appear to be an IPv4 or IPv6 network") from None
+        if "/" in access_to and ipaddress.ip_interface(access_to).ip != network.network_address:
+            raise Invalid(
+                f"'{access_to}' is an address inside of a network: give {network} to let in all of "
+                "it, or the address without a prefix length."
+            )
         return str(network) if "/" in access_to else str(network.network_address)
     if access_type == "user" and not (_USER.fullmatch(access_to) and access_to.strip(". ")):
         raise Invalid(f"Invalid access rule: '{access_to}' is not a user or group name.")
