@@ -9,6 +9,7 @@ used.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -164,6 +165,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if unknown:
             raise pytest.UsageError(f"--databases: no such kind: {', '.join(sorted(unknown))}")
         metafunc.parametrize("database_kind", kinds, scope="session")
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """What a command that runs in this process sets for its children ends with the test."""
+    before = dict(os.environ)
+    yield
+    os.environ.update(before)
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

@@ -46,14 +46,14 @@ NETWORKS = Cloud(
     {
         "full": """
 pools = full:100000, second:50000
-storage_protocols = NFS, CIFS
+storage_protocols = NFS, CIFS, GLUSTERFS
 fault_plan = {fault_plan}
 delay_begin_backup_ms = 3000
 """,
         "zone2": """
 availability_zone = zone2
 pools = zone2:40000
-storage_protocols = NFS, CIFS
+storage_protocols = NFS, CIFS, GLUSTERFS
 """,
         "fixed": """
 pools = fixed:1000
@@ -75,14 +75,14 @@ PLAIN = Cloud(
         "plain": """
 driver_handles_share_servers = false
 pools = plain:100000, second:50000
-storage_protocols = NFS, CIFS
+storage_protocols = NFS, CIFS, GLUSTERFS
 delay_begin_backup_ms = 3000
 """,
         "plain2": """
 driver_handles_share_servers = false
 availability_zone = zone2
 pools = plain2:40000
-storage_protocols = NFS, CIFS
+storage_protocols = NFS, CIFS, GLUSTERFS
 """,
     },
 )
@@ -134,13 +134,13 @@ multitenancy_enabled = {multitenancy}
 create_networks_when_multitenancy_enabled = false
 build_interval = 1
 build_timeout = 60
-capability_storage_protocol = NFS_CIFS
-enable_protocols = nfs, cifs
+capability_storage_protocol = NFS_CIFS_GLUSTERFS
+enable_protocols = nfs, cifs, glusterfs
 enable_ip_rules_for_protocols = nfs, cifs
 enable_user_rules_for_protocols = cifs
-enable_cert_rules_for_protocols =
+enable_cert_rules_for_protocols = glusterfs
 enable_cephx_rules_for_protocols =
-enable_ro_access_level_for_protocols = nfs, cifs
+enable_ro_access_level_for_protocols = nfs, cifs, glusterfs
 multi_backend = true
 backend_names = {back_end_names}
 run_share_server_multiple_subnet_tests = true
