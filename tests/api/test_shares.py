@@ -650,6 +650,25 @@ def test_below_2_48_the_zones_of_a_type_do_not_matter(api: Api, back_end: BackEn
     assert "only in elsewhere" in api.fault("POST", "/shares", body, 400, who=ALICE, version="2.48")
 
 
+def test_the_zones_of_a_type_matter_without_share_servers_too(api: Api, back_end: BackEnd) -> None:
+    with begin(back_end.engine) as conn:
+        availability_zones.ensure(conn, "elsewhere")
+    specs = {"driver_handles_share_servers": "False", "availability_zones": "elsewhere"}
+    plain = api("POST", "/types", {"share_type": {"name": "plain", "extra_specs": specs}})
+    grouping = {"name": "groups", "share_types": [plain["share_type"]["id"]]}
+    group_type = api("POST", "/share-group-types", {"share_group_type": grouping})
+    share = {"share_proto": "NFS", "share_type": "plain", "size": 1, "availability_zone": ZONE}
+    group = {
+        "share_group_type_id": group_type["share_group_type"]["id"],
+        "share_types": [plain["share_type"]["id"]],
+        "availability_zone": ZONE,
+    }
+    told = api.fault("POST", "/shares", {"share": share}, 400, who=ALICE)
+    assert told.endswith("only in elsewhere.")
+    told = api.fault("POST", "/share-groups", {"share_group": group}, 400, who=ALICE)
+    assert told.endswith("only in elsewhere.")
+
+
 def test_a_type_without_share_servers_takes_no_share_network(api: Api, back_end: BackEnd) -> None:
     api(
         "POST",

@@ -11,7 +11,11 @@ import pytest
 
 from tests.service import Installation, installation, wait_until
 
-pytestmark = [pytest.mark.slow("a running API"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a running API"),
+    pytest.mark.timeout(300),
+    pytest.mark.sampled_file(2),
+]
 
 
 def tried(command: list[str]) -> tuple[int, str]:

@@ -20,6 +20,8 @@ from tests.api_process import USER, Server, serving
 from tests.raw_http import Connection, request
 from tests.service import reachable_folder
 
+pytestmark = pytest.mark.sampled_file(2)
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:

@@ -18,7 +18,10 @@ pytest.importorskip(
     "manilaclient", reason="python-manilaclient is missing (pip install 'abaca[client]')"
 )
 
-pytestmark = [pytest.mark.slow("stories of many commands, one waits for a minute of the clock")]
+pytestmark = [
+    pytest.mark.slow("stories of many commands, one waits for a minute of the clock"),
+    pytest.mark.sampled_file(2),
+]
 
 CONFIG = """
 [DEFAULT]

@@ -30,6 +30,8 @@ from tests.operations.scenarios import Ground
 from tests.operations.scene import stored_slate
 from tests.stack import Stack
 
+pytestmark = pytest.mark.sampled_file(2)
+
 ALL_ALLOWED: defaultdict[str, int] = defaultdict(lambda: 10_000)
 
 

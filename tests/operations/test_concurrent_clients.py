@@ -49,7 +49,7 @@ from tests.properties import Phase, drawn, given, st
 from tests.sample import FACTOR
 from tests.stack import MEMBER, wait_for
 
-pytestmark = pytest.mark.each_database
+pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(2)]
 
 HISTORIES = int(os.environ.get("ABACA_CROWD", 3 * FACTOR))
 ROUNDS = 16

@@ -23,6 +23,8 @@ from tests.operations.scenarios import Ground
 from tests.operations.scene import failing, instance_of, plan, slate, told, world
 from tests.stack import ADMIN, MEMBER, Stack
 
+pytestmark = pytest.mark.sampled_file(2)
+
 HOSTS = {"host1@alpha"}
 STUCK = "error_deferred_deleting"
 

@@ -33,6 +33,8 @@ from tests.operations.scene import (
 )
 from tests.stack import MEMBER, Stack
 
+pytestmark = pytest.mark.sampled_file(2)
+
 FIRST, SECOND, THIRD = "10.1.0.0/24", "10.2.0.0/24", "fd00:3::/64"
 
 

@@ -26,6 +26,8 @@ from tests.sample import sample
 from tests.stack import environment
 from tests.walk import where
 
+pytestmark = pytest.mark.sampled_file(2)
+
 ONE_OF = 20
 
 

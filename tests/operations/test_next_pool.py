@@ -32,6 +32,8 @@ from tests.operations.scene import (
 from tests.stack import ADMIN, Stack, initialise, wait_for
 from tests.walk import MOMENTS, Walk
 
+pytestmark = pytest.mark.sampled_file(2)
+
 ALPHA_IS_LARGER = {"alpha": {"pools": "pool:100"}, "beta": {"pools": "pool:50"}}
 FULL = failing("create_share", "NoSpace", when="after")
 

@@ -45,6 +45,8 @@ from tests.operations.test_snapshots import SPECS
 from tests.operations.test_workflow import dbos, pickled, poison
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
+pytestmark = pytest.mark.sampled_file(2)
+
 
 def parked(stack: Stack, state: str = "parked") -> Operation:
     """The only operation that is parked, once it is and no other goes on."""

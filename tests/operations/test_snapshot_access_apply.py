@@ -27,6 +27,8 @@ from tests.operations.scene import (
 )
 from tests.stack import MEMBER, Stack, wait_for
 
+pytestmark = pytest.mark.sampled_file(2)
+
 
 @pytest.fixture
 def share(stack: Stack) -> str:

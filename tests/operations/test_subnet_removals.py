@@ -49,6 +49,8 @@ from tests.operations.scene import (
 )
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
+pytestmark = pytest.mark.sampled_file(2)
+
 CHECK = "check_update_share_server_network_allocations"
 UPDATE = "update_share_server_network_allocations"
 SUPPORT = "share_server_subnet_removal_support"

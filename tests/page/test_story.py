@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.slow("the story of the demonstration, by clicks"),
     pytest.mark.timeout(600),
+    pytest.mark.sampled_file(2),
 ]
 
 BLUE = CLIENTS["blue-client"][0].partition("/")[0]

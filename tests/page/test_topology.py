@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 from tests.page.conftest import log_in, look
 from tests.page.tenant import Tenant
 
+pytestmark = pytest.mark.sampled_file(2)
+
 MANY = 500
 LONGEST_SECONDS = 1.0
 DRAW = """async (lists) => {

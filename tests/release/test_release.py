@@ -18,6 +18,8 @@ import pytest
 from scripts import release
 from tests.tidy.test_docs import tracked_files
 
+pytestmark = pytest.mark.sampled_file(2)
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "abaca"
 

@@ -32,7 +32,7 @@ from tests.properties import drawn, given, st
 from tests.sample import FACTOR
 from tests.stack import wait_for
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
 
 SERVER = ("10.0.0.5", "fd00::5")
 OWN = ("10.0.0.20", "fd00::20")

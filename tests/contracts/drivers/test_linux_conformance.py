@@ -15,7 +15,7 @@ from abaca.drivers.conformance import DriverConformance
 from abaca.drivers.interface import ShareDriver
 from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.sampled(2)]
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,7 @@ def _ground(
     except Missing as missing:
         raise Invalid(missing.message) from None
     if network is None:
-        return share_ground.without_network(zone_id)
+        return share_ground.without_network(zones, zone_id, any_specs)
     return share_ground.in_network(conn, network, zones, zone_id, any_specs)
 
 

@@ -159,7 +159,7 @@ def _ground(conn: Connection, caller: Caller, terms: _Terms) -> tuple[Ground, Po
     elif group:
         ground = group
     elif network is None:
-        ground = share_ground.without_network(terms.zone_id)
+        ground = share_ground.without_network(terms.zones, terms.zone_id, terms.specs)
     else:
         ground = share_ground.in_network(conn, network, terms.zones, terms.zone_id, terms.specs)
     return ground, hinted

@@ -88,9 +88,12 @@ def of_source(
     return Ground(network, None, zone_id, source.host, source.share_server_id)
 
 
-def without_network(zone_id: str | None) -> Ground:
+def without_network(
+    zones: Mapping[str, str], zone_id: str | None, specs: Mapping[str, str]
+) -> Ground:
     """Anywhere that the zone asked for and the share type permit, on a back end without share
-    servers."""
+    servers. Raises Invalid if that is nowhere."""
+    _permitted_zones(zones, zone_id, specs)
     return Ground(None, None, zone_id, pool=None, share_server_id=None)
 
 
@@ -141,22 +144,7 @@ def subnets_by_zone(
     ones; only requested zones with subnets."""
     all_rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
     rows: list[sa.Row[Any]] = [row for row in all_rows if not row.drains]
-    allowed = (
-        set(types.zones(specs[types.AVAILABILITY_ZONES]))
-        if types.AVAILABILITY_ZONES in specs
-        else set(zones.values())
-    )
-    if zone_id and zones[zone_id] not in allowed:
-        raise Invalid(
-            f"The share type may not be used in availability zone {zones[zone_id]}, only in "
-            f"{', '.join(sorted(allowed))}."
-        )
-    candidates = [zone_id] if zone_id else [key for key, name in zones.items() if name in allowed]
-    if zones and not candidates:
-        raise Invalid(
-            f"The share type may be used in availability zones {', '.join(sorted(allowed))} only, "
-            "and there are none of these names."
-        )
+    candidates = _permitted_zones(zones, zone_id, specs)
     buckets = {}
     for zone in candidates:
         own = [row for row in rows if row.availability_zone_id == zone]
@@ -172,6 +160,30 @@ def subnets_by_zone(
             f"{where}{but}."
         )
     return buckets
+
+
+def _permitted_zones(
+    zones: Mapping[str, str], zone_id: str | None, specs: Mapping[str, str]
+) -> list[str]:
+    """Ids of the zones that a share with these extra specs may be in. Raises Invalid if there are
+    zones, but none of them will do."""
+    allowed = (
+        set(types.zones(specs[types.AVAILABILITY_ZONES]))
+        if types.AVAILABILITY_ZONES in specs
+        else set(zones.values())
+    )
+    if zone_id and zones[zone_id] not in allowed:
+        raise Invalid(
+            f"The share type may not be used in availability zone {zones[zone_id]}, only in "
+            f"{', '.join(sorted(allowed))}."
+        )
+    permitted = [zone_id] if zone_id else [key for key, name in zones.items() if name in allowed]
+    if zones and not permitted:
+        raise Invalid(
+            f"The share type may be used in availability zones {', '.join(sorted(allowed))} only, "
+            "and there are none of these names."
+        )
+    return permitted
 
 
 def on_several(
