@@ -38,6 +38,11 @@ FAILED_SERVER = Known(
     "counts a share server that could not be set up as one in use; Abaca deletes it by itself",
     "stays: what never worked blocks nothing",
 )
+OTHER_POOL = Known(
+    "wants a share made from a snapshot in another pool than the snapshot's; Abaca makes it where "
+    "the data is (Manila, too, unless use_scheduler_creating_share_from_snapshot is on)",
+    "goes when data is copied between pools",
+)
 
 _API = "manila_tempest_tests.tests.api"
 _RBAC = "manila_tempest_tests.tests.rbac"
@@ -46,6 +51,7 @@ _ADMINS_NETWORKS = f"{_API}.admin.test_share_networks.ShareNetworkAdminTest"
 _LOCATIONS = f"{_API}.admin.test_export_locations_negative.ExportLocationsNegativeTest"
 _ACTIONS = f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest"
 _MAPPING = f"{_API}.test_security_services_mapping_negative.SecServicesMappingNegativeTest"
+_POOLS = f"{_API}.test_shares_from_snapshot_across_pools.SharesFromSnapshotAcrossPools"
 _QUOTAS = f"{_API}.admin.test_quotas_negative.SharesAdminQuotasNegativeTest"
 
 EXPECTED: dict[str, Known] = {
@@ -67,6 +73,7 @@ EXPECTED: dict[str, Known] = {
     f"{_ACTIONS}.test_migration_API_invalid_microversion_4_migration_get_progress": MIGRATION,
     f"{_ACTIONS}.test_migration_API_invalid_microversion_5_migration_cancel": MIGRATION,
     f"{_MAPPING}.test_delete_ss_from_sn_used_by_share_server": FAILED_SERVER,
+    f"{_POOLS}.test_create_share_from_snapshot_across_pools_within_backend": OTHER_POOL,
     f"{_QUOTAS}.test_update_share_type_quotas_bigger_than_project_quota_2__1": NO_LIMIT,
 }
 
