@@ -62,6 +62,7 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
                 )
                 .join(shares, shares.c.id == share_instances.c.share_id)
             )
+            if row.share_server_id in servers  # else of a back end without share servers
         }
     published = dict(instances) | {
         id_: server for id_, (server, is_mountable) in snapshots.items() if is_mountable

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import falcon
+from falcon.routing import CompiledRouter
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
@@ -15,7 +18,7 @@ from abaca.api.audit import Audit
 from abaca.api.call import Service
 from abaca.api.caller import Callers, ProjectInUrl, RequestNames, authenticator
 from abaca.api.declaration import VERSIONED, Route
-from abaca.api.endpoint import Endpoint, MissingIds
+from abaca.api.endpoint import Endpoint, MissingIds, Services
 from abaca.api.metrics import RequestTimes
 from abaca.api.openapi import ROUTE as OPENAPI
 from abaca.api.page import serving as page
@@ -57,6 +60,7 @@ def create_app(
         middleware=[
             RequestTimes(),
             RequestNames(),
+            Services(service),
             audit or Audit(conf.api.audit_file),
             Callers(authenticate or authenticator(conf), OPEN_PATHS),
             MissingIds(ROUTES),
@@ -64,17 +68,33 @@ def create_app(
                 {route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)}
                 - {""}
             ),
-        ]
+        ],
+        router=_Router(),
     )
     faults.install(app)
     page.install(app, conf)
-    for path, routes in _by_path().items():
-        app.add_route(path, Endpoint(service, routes))
-        # there a slash at the end is a member without an id: 404
-        if path != "/" and not path.startswith(VERSIONED):
-            app.add_route(f"{path}/", Endpoint(service, routes))
     struct_types.make_ready()
     return app
+
+
+class _Router(CompiledRouter):
+    """Finds the API's routes, which are compiled once in a process, and those of the page, which
+    depend on the configuration."""
+
+    def find(self, uri: str, req: falcon.Request | None = None) -> Any:
+        """What is behind a URL; None when there is nothing."""
+        return _api_routes().find(uri, req) or super().find(uri, req)
+
+
+@cache
+def _api_routes() -> CompiledRouter:
+    router = CompiledRouter()
+    for path, routes in _by_path().items():
+        router.add_route(path, Endpoint(routes))
+        # there a slash at the end is a member without an id: 404
+        if path != "/" and not path.startswith(VERSIONED):
+            router.add_route(f"{path}/", Endpoint(routes))
+    return router
 
 
 def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:

@@ -44,11 +44,23 @@ class MissingIds:
             raise NoSuchRoute()
 
 
-class Endpoint:
-    """All routes of one URL, as a Falcon resource."""
+class Services:
+    """Tells each request what it is served with, as the routes are the same in every application of
+    a process."""
 
-    def __init__(self, service: Service, routes: Iterable[Route]) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Sets `req.context.service`."""
+        req.context.service = self._service
+
+
+class Endpoint:
+    """All routes of one URL, as a Falcon resource. What they serve with is the request's
+    (`Services`)."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
         self._routes = list(routes)
         self._is_versioned = self._routes[0].path.startswith(VERSIONED)
         for method in {route.method for route in self._routes}:
@@ -60,7 +72,7 @@ class Endpoint:
             version = microversions.negotiate(req.get_header(microversions.HEADER))
             resp.set_header(microversions.HEADER, microversions.text(version))
             resp.set_header("Vary", microversions.HEADER)
-        call = Call(self._service, req, version)
+        call = Call(req.context.service, req, version)
         route = self._choose(call, req.method)
         if route.rule is not None:
             call.enforce(route.rule.name)

@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from oslo_config import cfg
@@ -128,9 +129,15 @@ def make_enforcer(conf: cfg.ConfigOpts, defaults: Mapping[str, str]) -> policy.E
     enforcer = policy.Enforcer(conf)
     enforcer.policy_file = str(policy_file.place(conf))
     enforcer.register_defaults(
-        [policy.RuleDefault(name, check) for name, check in {**PERSONAS, **defaults}.items()]
+        [_rule(name, check) for name, check in {**PERSONAS, **defaults}.items()]
     )
     return enforcer
+
+
+@cache
+def _rule(name: str, check: str) -> policy.RuleDefault:
+    """A rule in code, parsed once in a process: who registers it gets a copy."""
+    return policy.RuleDefault(name, check)
 
 
 def complaints(conf: cfg.ConfigOpts, defaults: Mapping[str, str]) -> Iterator[str]:
