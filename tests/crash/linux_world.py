@@ -17,6 +17,7 @@ from abaca.db.tables import (
     share_network_subnets,
     share_servers,
     share_snapshot_instances,
+    share_snapshots,
     shares,
 )
 from abaca.drivers.linux import inventory, namespaces, routing
@@ -49,23 +50,29 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
             if row.share_server_id in servers
         }
         snapshots = {
-            row.id: (row.share_server_id, row.mount_snapshot_support)
+            row.id: (row.share_server_id, row.is_mounted)
             for row in conn.execute(
                 sa.select(
                     share_snapshot_instances.c.id,
                     share_instances.c.share_server_id,
-                    shares.c.mount_snapshot_support,
+                    sa.and_(  # members of group snapshots are not mounted
+                        shares.c.mount_snapshot_support,
+                        share_snapshots.c.share_group_snapshot_id.is_(None),
+                    ).label("is_mounted"),
                 )
                 .join(
                     share_instances,
                     share_instances.c.id == share_snapshot_instances.c.share_instance_id,
                 )
                 .join(shares, shares.c.id == share_instances.c.share_id)
+                .join(
+                    share_snapshots, share_snapshots.c.id == share_snapshot_instances.c.snapshot_id
+                )
             )
             if row.share_server_id in servers  # else of a back end without share servers
         }
     published = dict(instances) | {
-        id_: server for id_, (server, is_mountable) in snapshots.items() if is_mountable
+        id_: server for id_, (server, is_mounted) in snapshots.items() if is_mounted
     }
     ports = {
         Port(
