@@ -40,6 +40,7 @@ from abaca.domain.shares import export_locations
 from abaca.domain.shares.shares import ANYBODY
 from abaca.domain.snapshots import share_snapshot_instances
 from abaca.values import ExportLocation, PoolStats, SnapshotUpdate
+from abaca.workflow import queue
 from tests.api import called_routes, described_answers
 from tests.api.calls import CALLS
 from tests.databases import Databases
@@ -360,10 +361,11 @@ def shared_engine(databases: Databases) -> Iterator[Engine]:
 
 @pytest.fixture
 def engine(shared_engine: Engine) -> Iterator[Engine]:
-    """A database without rows."""
+    """A database without rows, and without work."""
     yield shared_engine
     with begin(shared_engine) as conn:
-        for table in reversed(metadata.sorted_tables):
+        work = queue.input_table(conn), queue.status_table(conn)
+        for table in (*work, *reversed(metadata.sorted_tables)):
             conn.execute(sa.delete(table))
 
 

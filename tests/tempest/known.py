@@ -43,6 +43,10 @@ OTHER_POOL = Known(
     "the data is (Manila, too, unless use_scheduler_creating_share_from_snapshot is on)",
     "goes when data is copied between pools",
 )
+BROKEN = Known(
+    "takes an argument that nothing gives it, so that it fails whatever it is run against",
+    "goes when manila-tempest-plugin has mended it",
+)
 
 _API = "manila_tempest_tests.tests.api"
 _RBAC = "manila_tempest_tests.tests.rbac"
@@ -52,6 +56,7 @@ _LOCATIONS = f"{_API}.admin.test_export_locations_negative.ExportLocationsNegati
 _ACTIONS = f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest"
 _MAPPING = f"{_API}.test_security_services_mapping_negative.SecServicesMappingNegativeTest"
 _POOLS = f"{_API}.test_shares_from_snapshot_across_pools.SharesFromSnapshotAcrossPools"
+_CERTIFICATES = f"{_API}.test_rules_negative.ShareCertRulesForGLUSTERFSNegativeTest"
 _QUOTAS = f"{_API}.admin.test_quotas_negative.SharesAdminQuotasNegativeTest"
 
 EXPECTED: dict[str, Known] = {
@@ -73,6 +78,8 @@ EXPECTED: dict[str, Known] = {
     f"{_ACTIONS}.test_migration_API_invalid_microversion_4_migration_get_progress": MIGRATION,
     f"{_ACTIONS}.test_migration_API_invalid_microversion_5_migration_cancel": MIGRATION,
     f"{_MAPPING}.test_delete_ss_from_sn_used_by_share_server": FAILED_SERVER,
+    f"{_CERTIFICATES}.test_create_access_rule_cert_with_too_big_common_name": BROKEN,
+    f"{_CERTIFICATES}.test_create_access_rule_cert_with_whitespace_common_name": BROKEN,
     f"{_POOLS}.test_create_share_from_snapshot_across_pools_within_backend": OTHER_POOL,
     f"{_QUOTAS}.test_update_share_type_quotas_bigger_than_project_quota_2__1": NO_LIMIT,
 }
