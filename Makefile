@@ -49,7 +49,7 @@ coverage: system venv ## run the tests and print which share of the lines they r
 
 .PHONY: check
 check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: under three minutes
-	@$(BIN)/pytest $(TOGETHER) --databases=sqlite tests/tidy tests/unit tests/api
+	@$(BIN)/pytest $(TOGETHER) --databases=sqlite tests/tidy tests/unit tests/api -m "not slow"
 
 .PHONY: tempest
 tempest: system venv venv-openstack ## run manila-tempest-plugin with a real Keystone: a sample (ALL=1: everything, with share servers and without; ONLY=networks|plain|roles; DATABASE=postgresql; MODULES="…"; DETAILS=FILE)

@@ -342,14 +342,18 @@ def move(conn: Connection, noun: Noun, ids: str | Sequence[str], to: str, **chan
     Raises IllegalTransition if one of the rows may not go there; rows that do not exist are
     ignored.
     """
-    wanted = [ids] if isinstance(ids, str) else list(ids)
+    wanted = {ids} if isinstance(ids, str) else set(ids)
+    if not wanted:
+        return
     status = noun.table.c[noun.column]
     sources = [source for source, followers in noun.transitions.items() if to in followers]
-    conn.execute(
+    moved = conn.execute(
         sa.update(noun.table)
         .where(noun.table.c.id.in_(wanted), status.in_(sources))
         .values({noun.column: to, "updated_at": utcnow(), **changes})
     )
+    if moved.rowcount == len(wanted):
+        return
     wrong = conn.execute(
         sa.select(noun.table.c.id, status).where(noun.table.c.id.in_(wanted), status != to)
     ).all()
