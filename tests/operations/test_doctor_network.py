@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -235,3 +236,13 @@ def test_names_of_shares_steer_no_terminal(
     assert "papers" in said and "\x1b" not in said
     assert "  ok       everything" not in said.splitlines()
     assert said.endswith("Nothing is wrong.\n")
+
+
+def test_ids_in_commands_are_one_word_of_a_shell(scene: Scene) -> None:
+    question = Question(scene.network, None, None)
+    answer = doctor_network.answered(scene.stack.conf, scene.stack.engine, question)
+    hostile = msgspec.structs.replace(answer.servers[0], id="$(reboot)", status="error")
+    found = doctor_network.findings(
+        answer._replace(servers=[hostile]), {HOST: scene.machine}, question
+    )
+    assert any("share server show '$(reboot)'`" in (each.lack or "") for each in found)

@@ -4,6 +4,7 @@ and that has hundreds."""
 from __future__ import annotations
 
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from abaca import config
 from abaca.admin import cli, manage, status
 from abaca.db.session import begin, create_engine, read, utcnow
 from abaca.db.tables import services, share_servers
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.services import condition, service_reports
 from abaca.domain.services.service_reports import Report
 from abaca.values import PoolStats
@@ -118,6 +120,34 @@ def test_hundreds_of_problems_stay_one_screen_and_steer_no_terminal(engine: Engi
     state = found(engine)
     assert len(state.problems) == state.number == 212
     assert all(len(shlex.split(problem.do)) <= 4 for problem in state.problems)
+
+
+@pytest.mark.parametrize("id_", ["$(reboot)", "x; reboot", "--config-file=/tmp/mine", "'`reboot`'"])
+def test_an_id_in_a_command_is_one_word_and_no_option(engine: Engine, id_: str) -> None:
+    """Whoever took the API process over writes rows, and root copies the command."""
+    with begin(engine) as conn:
+        generated_rows.fill(conn)
+        parked(conn, id_)
+        for table, key, changed in (
+            (share_servers, share_servers.c.id, {"id": id_, "status": "error"}),
+            (mappings, mappings.c.share_server_id, {"share_server_id": id_, "is_served": False}),
+        ):
+            row = conn.execute(sa.select(table).order_by(key)).mappings().first()
+            assert row is not None
+            conn.execute(sa.insert(table).values({**row, **changed}))
+    commands = [problem.do for problem in found(engine).problems if problem.id == id_]
+    assert len(commands) == 2
+    for command in commands:
+        before, last = shlex.split(command)[:-1], shlex.split(command)[-1]
+        assert last == id_ and "reboot" not in " ".join(before)
+        assert not id_.startswith("-") or before[-1] == "--"
+        printed = subprocess.run(
+            ["sh", "-c", f"set -- {command}; printf %s $#"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert int(printed.stdout) == len(before) + 1
 
 
 def test_json_is_ascii_and_has_all_of_it(engine: Engine, tmp_path: object) -> None:

@@ -24,6 +24,7 @@ from abaca.domain.driver_views import network_servers
 from abaca.domain.driver_views.network_servers import RuleState, ServerOn, ShareOn
 from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.domain.services import services
+from abaca.domain.services.condition import word
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError
 from abaca.values import Finding as Seen
@@ -211,7 +212,9 @@ def _of_server(
     yield Finding(
         group,
         "share server",
-        None if settled else f"it is {server.status}: `openstack share server show {server.id}`",
+        None
+        if settled
+        else f"it is {server.status}: `openstack share server show {word(server.id)}`",
         server.status,
     )
     alive = is_up.get(server.host, False)
@@ -279,7 +282,7 @@ def _rules(group: str, on: ShareOn, client: str) -> Iterator[Finding]:
         except _UNREADABLE as error:
             yield _unreadable(group, str(error), f"rule {each.rule.id}")
     if not matching:
-        create = f"`openstack share access create {on.share.share_id} ip {client}`"
+        create = f"`openstack share access create {word(on.share.share_id)} ip {client}`"
         yield Finding(group, f"rule for {client}", f"none lets it in: {create}")
         return
     _, best = min(matching, key=lambda pair: pair[0])

@@ -65,6 +65,11 @@ class Condition(NamedTuple):
     number: int
 
 
+def word(id_: str) -> str:
+    """What a row names, in a command to be copied: one word and no option, whoever wrote it."""
+    return f"-- {shlex.quote(id_)}" if id_.startswith("-") else shlex.quote(id_)
+
+
 def get(conn: Connection) -> Condition:
     """In a fixed number of statements, however large the installation is."""
     now = database_now(conn)
@@ -176,7 +181,8 @@ def _of_servers(conn: Connection) -> Iterator[Problem]:
             what=f"share server in {row.status}",
             id=row.id,
             why=row.status_reason or "the worker's log says why",
-            do=f"abaca-manage share_server {command}{f' {row.id}' if row.is_changing else ''}",
+            do=f"abaca-manage share_server {command}"
+            + (f" {word(row.id)}" if row.is_changing else ""),
         )
 
 
@@ -201,7 +207,7 @@ def _of_work(conn: Connection, now: datetime) -> Iterator[Problem]:
             what="operation parked",
             id=str(id_),
             why=f"since {figures.moment(created):%Y-%m-%d %H:%M} UTC",
-            do=f"abaca-manage operations show {shlex.quote(id_)}",
+            do=f"abaca-manage operations show {word(id_)}",
         )
     # the oldest only: what waits behind it waits for the same
     waiting = query.where(status.c.status == "ENQUEUED").order_by(status.c.created_at).limit(1)
@@ -211,5 +217,5 @@ def _of_work(conn: Connection, now: datetime) -> Iterator[Problem]:
                 what="operation waits",
                 id=str(id_),
                 why=f"since {figures.moment(created):%Y-%m-%d %H:%M} UTC",
-                do=f"abaca-manage operations show {shlex.quote(id_)}",
+                do=f"abaca-manage operations show {word(id_)}",
             )
