@@ -295,6 +295,54 @@ def test_who_sets_the_pools_frees_what_was_set_aside(alice: User, engine: Engine
     assert count(engine, local_addresses_set_aside) == 0
 
 
+def test_how_many_addresses_are_taken(alice: User, bob: User, engine: Engine) -> None:
+    """What may not be given out is taken: ports and what was set aside, in the pools only."""
+    net = alice.network(name="lab")
+    made = alice.subnet(net["id"], "10.0.0.0/24", name="v4", allocation_pools=[pool("10", "19")])
+    wide = alice.subnet(net["id"], "fd00::/60", gateway_ip=None)
+    alice.network(name="empty")
+    plugin = give_address(engine, made, "one")
+    give_address(engine, made, "two")
+    path = f"/network-ip-availabilities/{net['id']}"
+    shown = alice("GET", path)["network_ip_availability"]
+    v4, v6 = sorted(shown["subnet_ip_availability"], key=lambda each: int(each["ip_version"]))
+    assert v4 == {
+        "subnet_id": made["id"],
+        "subnet_name": "v4",
+        "cidr": "10.0.0.0/24",
+        "ip_version": 4,
+        "total_ips": 10,
+        "used_ips": 2,
+    }
+    assert (v6["subnet_id"], v6["used_ips"]) == (wide["id"], 0)
+    assert v6["total_ips"] > 2**67  # more than 64 bits, which JSON has no limit for
+    assert (shown["total_ips"], shown["used_ips"]) == (10 + v6["total_ips"], 2)
+    assert {name: shown[name] for name in ("network_name", "project_id", "tenant_id")} == {
+        "network_name": "lab",
+        "project_id": "red",
+        "tenant_id": "red",
+    }
+
+    plugin.set_aside("one", [min(given_addresses(engine))])
+    assert alice("GET", path)["network_ip_availability"]["used_ips"] == 2
+    alice("PUT", f"/subnets/{made['id']}", {"subnet": {"allocation_pools": [pool("200", "209")]}})
+    assert alice("GET", path)["network_ip_availability"]["used_ips"] == 0, "out of the pools"
+
+    def listed(query: str = "", user: User = alice) -> list[tuple[str, int]]:
+        found = user("GET", f"/network-ip-availabilities{query}")["network_ip_availabilities"]
+        return sorted(
+            (each["network_name"], len(each["subnet_ip_availability"])) for each in found
+        )
+
+    assert listed() == [("empty", 0), ("lab", 2)]
+    assert listed("?ip_version=6") == [("empty", 0), ("lab", 1)]
+    assert listed(f"?network_id={net['id']}&tenant_id=red") == [("lab", 2)]
+    assert listed("?network_name=empty") == [("empty", 0)]
+    assert len(listed("?limit=1")) == 1
+    assert listed(user=bob) == []
+    assert "NetworkNotFound" in bob.refused("GET", path, None, 404)
+
+
 @pytest.mark.parametrize(
     ("cidr", "attributes", "gateway", "pools"),
     [

@@ -70,6 +70,16 @@ def test_what_waits_is_listed_and_not_resumed(stuck: Stuck) -> None:
     assert "is waiting" in stuck.refused()
 
 
+def test_the_newest_step_that_is_recorded_is_told(engine: Engine, stuck: Stuck) -> None:
+    assert stuck.listed()[0]["last_step"] is None
+    with begin(engine) as conn:
+        for number, name in enumerate(("first", "second", "third")):
+            row = {"workflow_uuid": stuck.id, "function_id": number, "function_name": name}
+            conn.execute(sa.insert(queue.steps_table(conn)).values(row))
+    (work,) = stuck.listed()
+    assert (work["last_step"], work["state"]) == ("third", "waiting")
+
+
 def test_a_state_that_there_is_not_is_refused(api: Api) -> None:
     told = api.fault("GET", "/operations?state=parked,lost", None, 400)
     assert told == "lost is no state of operations; they are given up, parked, running, waiting."

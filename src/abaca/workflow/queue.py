@@ -35,6 +35,7 @@ all."""
 
 SERIALIZATION = "abaca_json"
 """What stored arguments, results and errors are labelled as; see `serializer.py`."""
+_STEP_COLUMNS = ("workflow_uuid", "function_id", "function_name")
 _STATUS_COLUMNS = (
     *(
         "workflow_uuid",
@@ -195,5 +196,5 @@ def _tables(schema: str | None) -> tuple[sa.TableClause, ...]:
         sa.table("workflow_status", *map(sa.column, _STATUS_COLUMNS), schema=schema),
         sa.table("workflow_input", sa.column(key), sa.column("inputs"), schema=schema),
         sa.table("workflow_output", sa.column(key), sa.column("error"), schema=schema),
-        sa.table("operation_outputs", sa.column(key), schema=schema),
+        sa.table("operation_outputs", *map(sa.column, _STEP_COLUMNS), schema=schema),
     )

@@ -29,12 +29,14 @@ from abaca.workflow.queue import (
 ENDED = ("parked", "given up")
 MOST = 1000
 _LONGEST_REASON = 2000
+_LONGEST_NAME = 200
 
 
 class UnfinishedWork(Value):
     """One piece of work. `about`: the id of the resource it works on. `state`: waiting, running,
-    parked or given up. `since`: UTC without zone. `reason`: why it is parked. `request_id`: of the
-    request that caused it, or empty."""
+    parked or given up. `since`: UTC without zone. `last_step`: the name of the newest step that is
+    recorded as done; None: there is none. `reason`: why it is parked. `request_id`: of the request
+    that caused it, or empty."""
 
     id: str
     name: str
@@ -44,6 +46,7 @@ class UnfinishedWork(Value):
     project_id: str
     since: datetime
     attempts: int
+    last_step: str | None
     reason: str | None
     request_id: str
 
@@ -53,7 +56,7 @@ def find(conn: Connection, states: Sequence[str] = ()) -> list[UnfinishedWork]:
     status = status_table(conn)
     words = [word for word, state in STATES.items() if not states or state in states]
     query = (
-        _with_reason(conn)
+        _of_work(conn)
         .where(status.c.status.in_(words))
         .order_by(status.c.created_at, status.c.workflow_uuid)
         .limit(MOST)
@@ -66,7 +69,7 @@ def lock(conn: Connection, operation_id: str) -> UnfinishedWork:
     status = status_table(conn)
     is_it = status.c.workflow_uuid == operation_id
     conn.execute(sa.select(status.c.workflow_uuid).where(is_it).with_for_update())
-    row = conn.execute(_with_reason(conn).where(is_it, status.c.status.in_(STATES))).first()
+    row = conn.execute(_of_work(conn).where(is_it, status.c.status.in_(STATES))).first()
     if row is None:
         raise Missing(f"No operation {operation_id} is waiting, running, parked or given up.")
     return _shown(row)
@@ -107,11 +110,18 @@ def about(operation_id: str) -> str:
     return operation_id.split(":")[1] if ":" in operation_id else ""
 
 
-def _with_reason(conn: Connection) -> sa.Select[Any]:
+def _of_work(conn: Connection) -> sa.Select[Any]:
     """Errors are stored apart; releases of the engine before kept them with the work."""
-    status, output = status_table(conn), output_table(conn)
+    status, output, steps = status_table(conn), output_table(conn), steps_table(conn)
     reason = sa.func.coalesce(output.c.error, status.c.error).label("reason")
-    return sa.select(status, reason).outerjoin(
+    last_step = (
+        sa.select(steps.c.function_name)
+        .where(steps.c.workflow_uuid == status.c.workflow_uuid)
+        .order_by(steps.c.function_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return sa.select(status, reason, last_step.label("last_step")).outerjoin(
         output, output.c.workflow_uuid == status.c.workflow_uuid
     )
 
@@ -126,6 +136,7 @@ def _shown(row: sa.Row[Any]) -> UnfinishedWork:
         project_id=str(row.authenticated_user or ""),
         since=moment(row.created_at),
         attempts=row.recovery_attempts or 0,
+        last_step=row.last_step and str(row.last_step)[:_LONGEST_NAME],
         reason=_reason(row.reason),
         request_id=_request(row.authenticated_roles),
     )

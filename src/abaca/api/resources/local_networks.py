@@ -16,7 +16,7 @@ from abaca.api.faults import NoSuchRoute
 from abaca.api.wire import local_networks as wire
 from abaca.api.wire.schemas import ANYTHING, ANYTHINGS
 from abaca.db.session import begin, read
-from abaca.domain.local_networks import local_networks, local_subnets
+from abaca.domain.local_networks import ip_availability, local_networks, local_subnets
 from abaca.errors import Invalid
 
 _EXTENSIONS = {
@@ -26,6 +26,7 @@ _EXTENSIONS = {
     "standard-attr-timestamp": "Resource timestamps",
     "project-id": "project_id field enabled",
     "rbac-policies": "RBAC Policies",
+    "network-ip-availability": "Network IP Availability",
 }
 
 
@@ -130,6 +131,28 @@ def delete_subnet(call: Call, subnet_id: str) -> None:
         local_subnets.delete(conn, call.caller, subnet_id)
 
 
+def list_ip_availabilities(call: Call) -> dict[str, Any]:
+    """How many addresses of each network and subnet may be given out, and how many are taken."""
+    return neutron_format.listed(
+        call,
+        "network_ip_availabilities",
+        ip_availability.FILTERS,
+        ip_availability.find,
+        wire.IP_AVAILABILITY,
+    )
+
+
+def show_ip_availability(call: Call, network_id: str) -> dict[str, Any]:
+    """The same of one network."""
+    with read(call.engine) as conn:
+        return neutron_format.shown(
+            call,
+            "network_ip_availability",
+            wire.IP_AVAILABILITY,
+            ip_availability.get(conn, call.caller, network_id),
+        )
+
+
 def _version(call: Call) -> dict[str, Any]:
     return {
         "id": "v2.0",
@@ -201,6 +224,7 @@ _NETWORKS = f"{_ROOT}/networks"
 _NETWORK = f"{_NETWORKS}/{{network_id}}"
 _SUBNETS = f"{_ROOT}/subnets"
 _SUBNET = f"{_SUBNETS}/{{subnet_id}}"
+_AVAILABILITIES = f"{_ROOT}/network-ip-availabilities"
 _ONE_NETWORK = one("network", wire.NETWORK)
 _ONE_SUBNET = one("subnet", wire.SUBNET)
 
@@ -276,5 +300,20 @@ RESOURCE = Resource(
             gives=_ONE_SUBNET,
         ),
         Route("DELETE", _SUBNET, delete_subnet, member("local_subnet:delete"), status=204),
+        Route(
+            "GET",
+            _AVAILABILITIES,
+            list_ip_availabilities,
+            reader("local_network:get_ip_availability"),
+            gives=many("network_ip_availabilities", wire.IP_AVAILABILITY),
+            query=(*wire.LIST_PARAMETERS, *ip_availability.FILTERS),
+        ),
+        Route(
+            "GET",
+            f"{_AVAILABILITIES}/{{network_id}}",
+            show_ip_availability,
+            reader("local_network:get_ip_availability"),
+            gives=one("network_ip_availability", wire.IP_AVAILABILITY),
+        ),
     ],
 )

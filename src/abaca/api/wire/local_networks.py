@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 from abaca.api.wire import bodies
 from abaca.api.wire.bodies import Identifier, Text
 from abaca.api.wire.fields import Constant, Field, View
-from abaca.api.wire.schemas import FLAG, NUMBER, NUMBER_OR_NULL, TEXT, TEXTS, Schema, object_of
+from abaca.api.wire.schemas import FLAG, NUMBER, NUMBER_OR_NULL, TEXT, TEXT_OR_NULL, TEXTS, Schema, object_of
 from abaca.errors import Invalid
 
 BASE = "/network"
@@ -170,6 +170,30 @@ SUBNET = View(
     *_STAMPS,
 )
 
+IP_AVAILABILITY = View(
+    "LocalNetworkIpAvailability",
+    Field("network_id", type=TEXT),
+    Field("network_name"),
+    Field("project_id", type=TEXT),
+    Field("tenant_id", "project_id"),
+    Field("total_ips", type=NUMBER),
+    Field("used_ips", type=NUMBER),
+    Field(
+        "subnet_ip_availability",
+        type={
+            "type": "array",
+            "items": object_of(
+                subnet_id=TEXT,
+                subnet_name=TEXT_OR_NULL,
+                cidr=TEXT,
+                ip_version=NUMBER,
+                total_ips=NUMBER,
+                used_ips=NUMBER,
+            ),
+        },
+    ),
+)
+
 RBAC_POLICY = View(
     "LocalRbacPolicy",
     Field("id", type=TEXT),
@@ -202,7 +226,8 @@ PROVIDER_PARAMETERS = (
     "provider:segmentation_id",
 )
 """What administrators filter lists of networks by, too."""
-PARAMETERS = ("fields", "limit", "marker", "tenant_id", *_CONSTANTS)
+LIST_PARAMETERS = ("fields", "limit", "marker", "tenant_id")
+PARAMETERS = (*LIST_PARAMETERS, *_CONSTANTS)
 """What lists take beside the domain's filters. What is the same everywhere is in or out as a
 whole."""
 _NO_FILTERS = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")

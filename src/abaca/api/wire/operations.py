@@ -15,6 +15,7 @@ OPERATION = View(
     Field("project_id", type=TEXT),
     time_field("since"),
     Field("attempts", type=NUMBER),
+    Field("last_step"),
     Field("reason"),
     Field("request_id", type=TEXT),
 )

@@ -48,11 +48,8 @@ class SqlPortStore:
 
     def not_free(self, subnet_id: str) -> Collection[str]:
         """As the protocol says."""
-        given = sa.select(local_ports.c.ip_address).where(local_ports.c.subnet_id == subnet_id)
-        aside = _set_aside([subnet_id]).with_only_columns(local_addresses_set_aside.c.ip_address)
-        machines = _of_machines([subnet_id]).with_only_columns(local_machines.c.ip_address)
         with self._read() as conn:
-            return set(conn.scalars(given.union(aside, machines)))
+            return not_free(conn, [subnet_id])[subnet_id]
 
     @contextmanager
     def lock(self, subnet_ids: Collection[str]) -> Iterator[LockedPorts]:
@@ -193,6 +190,19 @@ class _LockedRows:
         self._conn.execute(
             sa.update(local_ports).where(local_ports.c.id == port.allocation.id).values(**where)
         )
+
+
+def not_free(conn: Connection, subnet_ids: Collection[str]) -> dict[str, set[str]]:
+    """The addresses of each of these subnets that may not be given out now; one statement."""
+    given = sa.select(local_ports.c.subnet_id, local_ports.c.ip_address).where(
+        local_ports.c.subnet_id.in_(subnet_ids)
+    )
+    there = local_addresses_set_aside.c
+    aside = _set_aside(subnet_ids).with_only_columns(there.subnet_id, there.ip_address)
+    found: dict[str, set[str]] = {subnet_id: set() for subnet_id in subnet_ids}
+    for subnet_id, address in conn.execute(given.union_all(aside, _of_machines(subnet_ids))):
+        found[subnet_id].add(address)
+    return found
 
 
 def _of_machines(subnet_ids: Collection[str]) -> sa.Select[Any]:
