@@ -45,7 +45,7 @@ def test_types_quotas_and_services(administration: Page, root: Tenant) -> None:
     _confirm(page.get_by_role("form", name=f"Delete the share type {name}"))
     expect(row).to_have_count(0)
 
-    page.get_by_label("Project").fill("red")
+    page.get_by_label("Project", exact=True).fill("red")
     page.get_by_role("button", name="Show", exact=True).click()
     form = _form(page, "Set quotas")
     form.get_by_label("snapshots (-1: no limit)", exact=True).fill("7")
@@ -66,6 +66,110 @@ def test_types_quotas_and_services(administration: Page, root: Tenant) -> None:
     expect(row).to_contain_text("disabled")
     _submit(page.get_by_role("form"))
     expect(row.get_by_role("button", name="Disable")).to_be_visible()
+
+
+def test_projects_are_admitted_to_a_private_type(administration: Page, root: Tenant) -> None:
+    page = administration
+    name = f"private-{uuid4().hex[:8]}"
+    form = _form(page, "Create a share type")
+    form.get_by_label("Name").fill(name)
+    form.get_by_label("For projects").select_option("False")
+    expect(form.get_by_label(COMMAND)).to_contain_text("--public False")
+    _submit(form)
+    row = page.get_by_role("row", name=name)
+    made = next(
+        one["id"]
+        for one in root("GET", "/v2/types?is_public=all")["share_types"]
+        if one["name"] == name
+    )
+    for project in ("red", "blue"):
+        row.get_by_role("button", name="Admit a project").click()
+        form = page.get_by_role("form", name=f"Admit a project to {name}")
+        form.get_by_label("Project (its id)").fill(project)
+        expect(form.get_by_label(COMMAND)).to_have_text(
+            f"openstack share type access create {made} {project}"
+        )
+        _submit(form)
+        expect(row).to_contain_text(project)
+    row.get_by_role("button", name=f"Admit red to {name} no longer").click()
+    form = page.get_by_role("form")
+    expect(form.get_by_label(COMMAND)).to_have_text(
+        f"openstack share type access delete {made} red"
+    )
+    _submit(form)
+    expect(row).not_to_contain_text("red")
+    access = root("GET", f"/v2/types/{made}/share_type_access")["share_type_access"]
+    assert [one["project_id"] for one in access] == ["blue"]
+    root("DELETE", f"/v2/types/{made}")
+
+
+def test_quotas_of_a_user_and_of_a_share_type(administration: Page, root: Tenant) -> None:
+    page = administration
+    types = root("GET", "/v2/types")["share_types"]
+    default = next(one["id"] for one in types if one["name"] == "default")
+    for query, option in ((f"share_type={default}", f"--share-type {default}"), (
+        "user_id=alice",
+        "--user alice",
+    )):
+        page.get_by_label("Project", exact=True).fill("red")
+        if "alice" in query:
+            page.get_by_label("User (its id, or none)").fill("alice")
+        else:
+            page.get_by_label("Share type (or none)").select_option(label="default")
+        page.get_by_role("button", name="Show", exact=True).click()
+        networks = page.get_by_role("cell", name="share_networks", exact=True)
+        expect(page.get_by_role("cell", name="gigabytes", exact=True)).to_be_visible()
+        expect(networks).to_have_count(1 if "alice" in query else 0)
+        form = _form(page, "Set quotas")
+        form.get_by_label("shares (-1: no limit)", exact=True).fill("7")
+        expect(form.get_by_label(COMMAND)).to_have_text(
+            f"openstack share quota set red {option} --shares=7"
+        )
+        _submit(form)
+        assert root("GET", f"/v2/quota-sets/red?{query}")["quota_set"]["shares"] == 7
+        assert root("GET", "/v2/quota-sets/red")["quota_set"]["shares"] != 7
+        form = _form(page, "Back to the defaults")
+        expect(form.get_by_label(COMMAND)).to_have_text(f"openstack share quota delete red {option}")
+        _submit(form)
+        assert root("GET", f"/v2/quota-sets/red?{query}")["quota_set"]["shares"] != 7
+
+
+def test_what_is_stuck_is_deleted_by_force(administration: Page, root: Tenant, alice: Tenant) -> None:
+    page = administration
+    share = alice.share(f"stuck-{uuid4().hex[:8]}", alice.share_network("forced", "10.36.0.0/24"))
+    root("POST", f"/v2/shares/{share}/action", {"reset_status": {"status": "error_deleting"}})
+    page.goto(f"{page.url.partition('#')[0]}#/share/{share}")
+    form = _form(page, "Delete by force")
+    expect(form.get_by_label(COMMAND)).to_have_text(f"openstack share delete --force {share}")
+    _confirm(form)
+    expect(page.get_by_text("There is no such share")).to_be_visible()
+
+
+def test_why_work_that_runs_is_not_given_up_here(
+    administration: Page, service: Installation, alice: Tenant
+) -> None:
+    """The browser is given what goes on: work of a fake back end is over at once."""
+    page = administration
+    work = {
+        "id": "share_create:one",
+        "name": "share_create",
+        "about": "one",
+        "state": "running",
+        "worker_host": "h",
+        "project_id": "red",
+        "since": "2026-11-01T00:00:00.000000",
+        "attempts": 1,
+        "last_step": "placed",
+        "reason": None,
+        "request_id": "",
+    }
+    page.route("**/v2/operations*", lambda route: route.fulfill(json={"operations": [work]}))
+    page.get_by_role("link", name="Shares", exact=True).click()
+    page.get_by_role("link", name="Administration").click()
+    page.get_by_text("Waiting or running", exact=True).click()
+    expect(page.get_by_text("last step done: placed")).to_be_visible()
+    expect(page.get_by_text("The API cannot give up work that waits or runs")).to_be_visible()
+    expect(page.get_by_label("Give one up")).to_have_text("abaca-manage operations abandon ID")
 
 
 def test_parked_work_is_resumed(administration: Page, service: Installation, alice: Tenant) -> None:

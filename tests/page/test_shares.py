@@ -64,11 +64,40 @@ def test_a_share_shows_its_locations_rules_and_mount_commands(
     expect(page.get_by_role("row", name=v6)).to_contain_text("fd00:20::/64")
     expect(page.get_by_label("Mount over IPv4")).to_have_text(f"mount -t nfs4 {v4} /mnt")
     expect(page.get_by_label("Mount over IPv6")).to_have_text(f"mount -t nfs4 '{v6}' /mnt")
-    expect(page.get_by_label("Line of /etc/fstab")).to_contain_text(" /mnt nfs4 ")
-    expect(page.get_by_label("Kubernetes volume")).to_contain_text(f'path: "{v4.split(":")[1]}"')
+    for family, path in ((4, v4), (6, v6)):
+        server, _, folder = path.rpartition(":")
+        line = f"{path} /mnt nfs4 _netdev,nofail 0 0"
+        expect(page.get_by_label(f"Line of /etc/fstab, over IPv{family}")).to_have_text(line)
+        volume = page.get_by_label(f"Kubernetes volume, over IPv{family}")
+        expect(volume).to_contain_text(f'path: "{folder}"')
+        expect(volume).to_contain_text(f'server: "{server.strip("[]")}"')
+    expect(page.get_by_label("Line of /etc/fstab, over IPv6")).to_be_hidden()
+    page.get_by_text("/etc/fstab and Kubernetes, over IPv6").click()
+    expect(page.get_by_label("Line of /etc/fstab, over IPv6")).to_be_visible()
     expect(page.get_by_role("row", name="10.20.0.7 rw")).to_contain_text("active")
     expect(page.get_by_role("row", name="fd00:20::/64 ro")).to_contain_text("active")
     look(page, "share")
+
+
+def test_each_client_network_has_its_own_lines(page: Page, alice: Tenant) -> None:
+    cidrs = ("10.38.0.0/24", "10.39.0.0/24", "fd00:38::/64")
+    share = alice.share("wide", alice.share_network("several", *cidrs))
+    log_in(page)
+    page.get_by_role("link", name="wide", exact=True).click()
+    paths = [
+        one["path"] for one in alice("GET", f"/v2/shares/{share}/export_locations")["export_locations"]
+    ]
+    assert len(paths) == 3
+    for way, start in (
+        ("over IPv4 from 10.38.0.0/24", "10.38.0."),
+        ("over IPv4 from 10.39.0.0/24", "10.39.0."),
+        ("over IPv6", "[fd00:38::"),
+    ):
+        (path,) = [one for one in paths if one.startswith(start)]
+        expect(page.get_by_label(f"Mount {way}", exact=True)).to_contain_text(path)
+        expect(page.get_by_label(f"Line of /etc/fstab, {way}", exact=True)).to_contain_text(path)
+        volume = page.get_by_label(f"Kubernetes volume, {way}", exact=True)
+        expect(volume).to_contain_text(start.strip("["))
 
 
 def test_names_and_metadata_are_text_whatever_they_hold(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.page.conftest import log_in, look
 from tests.page.tenant import Tenant
@@ -15,8 +15,9 @@ pytestmark = pytest.mark.sampled_file(2)
 
 MANY = 500
 LONGEST_SECONDS = 1.0
-DRAW = """async (lists) => {
+DRAW = """async ({ free, ...lists }) => {
     const { change } = await import("./store.js");
+    lists.free = new Map(free);
     const began = performance.now();
     change({ isLoggedIn: true, isAdmin: true, lists, route: { view: "topology", id: null } });
     document.body.getBoundingClientRect();  // lays it out
@@ -45,6 +46,12 @@ def test_administrators_see_servers_on_their_subnets(
     expect(row).to_contain_text("raw")
     assert row.locator("circle").count() == len(server["share_network_subnet_ids"]) == 3
     expect(page.get_by_role("listitem").filter(has_text="fd00:22::/64")).to_have_count(1)
+    subnets = page.get_by_role("listitem")
+    expect(subnets.filter(has_text="10.22.0.0/24")).to_contain_text("252 free")
+    expect(subnets.filter(has_text="fd00:22::/64")).to_contain_text("more than a million free")
+    expect(page.get_by_text("Free addresses are shown")).to_have_count(0)
+    page.get_by_role("button", name="Count clients").click()
+    expect(row).to_contain_text("clients: 0")
     look(page, "topology")
     row.get_by_role("link", name="results").click()
     expect(page.get_by_role("heading", name="results")).to_be_visible()
@@ -58,6 +65,64 @@ def test_members_see_their_networks_without_servers(page: Page, share_network: s
     expect(row).to_be_visible()
     assert row.locator("circle").count() == 3
     expect(page.get_by_text("servers:")).to_have_count(0)
+
+
+def test_clients_are_counted_at_shares_and_servers(
+    page: Page, root: Tenant, share_network: str
+) -> None:
+    """The browser is given who is connected: a fake back end has no clients."""
+    named = {"10.22.0.7": 2, "10.23.0.7": 1}
+    clients = [
+        {"address": address, "server_address": f"s{at}"}
+        for address, times in named.items()
+        for at in range(times)
+    ]
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(json={"clients": [*clients, {"address": None, "server_address": "s"}]})
+
+    page.route("**/clients", answer)
+    log_in(page)
+    page.get_by_role("link", name="Topology").click()
+    page.get_by_role("searchbox").fill("lab")
+    button = page.get_by_role("button", name="Count clients")
+    button.click()
+    row = page.get_by_role("listitem").filter(has_text="results")
+    expect(row.get_by_text("clients: 3")).to_have_count(2)
+    assert len(asked) == 2 and all("/v2/shares/" in url for url in asked)
+    button.click()
+    expect(row.get_by_text("clients: 3")).to_have_count(0)
+    page.get_by_role("button", name="Log out").click()
+    page.unroute("**/clients")
+    page.route("**/clients", lambda route: route.fulfill(status=503, json={"e": {"message": "m"}}))
+    log_in(page, "root")
+    page.get_by_role("link", name="Topology").click()
+    page.get_by_role("searchbox").fill("lab")
+    button.click()
+    expect(row).to_contain_text("clients: not known")
+
+
+def test_who_may_not_ask_for_clients_is_told(page: Page, share_network: str) -> None:
+    log_in(page, "rita")
+    page.get_by_role("link", name="Topology").click()
+    button = page.get_by_role("button", name="Count clients")
+    button.click()
+    expect(page.get_by_text("share_client:index")).to_be_visible()
+    expect(button).to_have_attribute("aria-pressed", "false")
+
+
+def test_addresses_of_others_networks_are_not_told(page: Page, share_network: str) -> None:
+    """Where Neutron keeps the networks, its subnets are not among the local ones."""
+    page.route(
+        "**/network-ip-availabilities",
+        lambda route: route.fulfill(json={"network_ip_availabilities": []}),
+    )
+    log_in(page)
+    page.get_by_role("link", name="Topology").click()
+    expect(page.get_by_text("Free addresses are shown of Abaca's own subnets")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="10.22.0.0/24")).not_to_contain_text("free")
 
 
 def test_a_search_leaves_what_matches_and_a_group_closes(page: Page, share_network: str) -> None:
@@ -74,26 +139,54 @@ def test_a_search_leaves_what_matches_and_a_group_closes(page: Page, share_netwo
 
 
 def test_five_hundred_servers_begin_closed_and_are_all_drawn(page: Page) -> None:
-    before = cpu_seconds(page)
+    clock = Clock(page)
     page.evaluate(DRAW, _many(MANY))
     expect(page.get_by_text(f"{MANY} share servers")).to_be_visible()
     expect(page.get_by_role("listitem")).to_have_count(0)
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(json={"clients": []})
+
+    page.route("**/clients", answer)
     page.get_by_role("button", name="Open all").click()
     expect(page.get_by_role("listitem")).to_have_count(MANY + 4 * 25)
-    took = cpu_seconds(page) - before
+    expect(page.get_by_role("listitem").filter(has_text="200 free")).to_have_count(4 * 25)
+    took = clock.seconds()
     print(f"{took:.2f} s of CPU of the main thread")
     assert took < LONGEST_SECONDS
+    clock = Clock(page)
+    page.get_by_role("button", name="Count clients").click()
+    expect(page.get_by_text("clients: 0")).to_have_count(40)
+    expect(page.get_by_text("of the first 40 that are drawn")).to_be_visible()
+    took = clock.seconds()
+    print(f"{took:.2f} s more for the clients of 40 of them")
+    assert took < LONGEST_SECONDS
+    assert len(asked) == 40
     page.get_by_role("searchbox").fill("share-77-1")
     expect(page.get_by_role("listitem")).to_have_count(4 + 1)
 
 
-def cpu_seconds(page: Page) -> float:
-    """What the page's main thread has used, whatever else the machine does."""
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-    metrics = session.send("Performance.getMetrics")["metrics"]
-    session.detach()
-    return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
+class Clock:
+    """What the page's main thread uses from now on, whatever else the machine does."""
+
+    def __init__(self, page: Page) -> None:
+        self._session = page.context.new_cdp_session(page)
+        # it counts while it is enabled
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        self._began = self._now()
+
+    def seconds(self) -> float:
+        """Of CPU since the clock was made. Tasks that were too short to be counted make up less
+        than any that was: nothing at all means that nothing was counted."""
+        took = self._now() - self._began
+        assert took > 0
+        return took
+
+    def _now(self) -> float:
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
 
 
 def _many(servers: int) -> dict[str, Any]:
@@ -104,13 +197,19 @@ def _many(servers: int) -> dict[str, Any]:
             "name": f"network {number}",
             "status": "active",
             "share_network_subnets": [
-                {"id": f"n{number}s{at}", "cidr": f"10.{number}.{at}.0/24", "ip_version": 4}
+                {
+                    "id": f"n{number}s{at}",
+                    "neutron_subnet_id": f"l{number}s{at}",
+                    "cidr": f"10.{number}.{at}.0/24",
+                    "ip_version": 4,
+                }
                 for at in range(4)
             ],
         }
         for number in range(servers // 20)
     ]
     return {
+        "free": [[f"l{number}s{at}", 200] for number in range(servers // 20) for at in range(4)],
         "shareNetworks": networks,
         "shareServers": [
             {

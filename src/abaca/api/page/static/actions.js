@@ -2,8 +2,8 @@
 //
 // An action is {title, fields, request}: `request` makes {words, method, path, body} of the fields'
 // values. `final` says what cannot be undone about it, and has to be confirmed. `check` makes
-// {words, path, body} of a question that has to be answered with yes before; `done` is given the
-// answer to the request. `program`: what has the same command, if it is not openstack.
+// {words, path, body} of a question that has to be answered with yes before, and `said` is what a yes
+// and a no mean; `done` is given the answer to the request. `program`: what has the same command, if it is not openstack.
 
 import { option, visible } from "./commands.js";
 import { nameOf } from "./parts.js";
@@ -55,6 +55,21 @@ export function deleteShare(share) {
       words: ["share", "delete", share.id],
       method: "DELETE",
       path: `/v2/shares/${encodeURIComponent(share.id)}`,
+    }),
+  };
+}
+
+/** For administrators, whatever its status. */
+export function forceDeleteShare(share) {
+  return {
+    title: t("share_force"),
+    final: t("share_delete_final", { name: called(share) }),
+    fields: [],
+    request: () => ({
+      words: ["share", "delete", "--force", share.id],
+      method: "POST",
+      path: actionOf(share.id),
+      body: { force_delete: null },
     }),
   };
 }
@@ -128,6 +143,21 @@ export function deleteSnapshot(snapshot) {
       words: ["share", "snapshot", "delete", snapshot.id],
       method: "DELETE",
       path: `/v2/snapshots/${encodeURIComponent(snapshot.id)}`,
+    }),
+  };
+}
+
+/** For administrators, whatever its status. */
+export function forceDeleteSnapshot(snapshot) {
+  return {
+    title: t("snapshot_force_one", { name: called(snapshot) }),
+    final: t("snapshot_delete_final", { name: called(snapshot) }),
+    fields: [],
+    request: () => ({
+      words: ["share", "snapshot", "delete", "--force", snapshot.id],
+      method: "POST",
+      path: `/v2/snapshots/${encodeURIComponent(snapshot.id)}/action`,
+      body: { force_delete: null },
     }),
   };
 }

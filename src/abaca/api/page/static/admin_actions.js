@@ -7,7 +7,6 @@ import { t } from "./text.js";
 const one = encodeURIComponent;
 const called = (thing) => visible(nameOf(thing));
 const SPECS = ["snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"];
-export const QUOTAS = ["shares", "gigabytes", "snapshots", "snapshot_gigabytes", "share_networks"];
 
 export function createType() {
   const yesOrNo = (name, value) => ({ name, label: name, value, options: [["True", t("yes")], ["False", t("no")]] });
@@ -15,17 +14,23 @@ export function createType() {
     title: t("type_create"),
     fields: [
       { name: "name", label: t("name"), required: true },
+      { name: "is_public", label: t("for_projects"), value: "True", options: [["True", t("all")], ["False", t("type_private")]] },
       yesOrNo("driver_handles_share_servers", "True"),
       ...SPECS.map((spec) => yesOrNo(spec, "False")),
     ],
-    request: ({ name, driver_handles_share_servers, ...specs }) => ({
+    request: ({ name, is_public, driver_handles_share_servers, ...specs }) => ({
       words: [
         "share", "type", "create", ...(name.startsWith("-") ? ["--"] : []), name, driver_handles_share_servers,
         ...SPECS.flatMap((spec) => [`--${spec.replaceAll("_", "-")}`, specs[spec]]),
+        ...(is_public === "False" ? ["--public", "False"] : []),
       ],
       method: "POST",
       path: "/v2/types",
-      body: { share_type: { name, extra_specs: { driver_handles_share_servers, ...specs } } },
+      body: {
+        share_type: {
+          name, extra_specs: { driver_handles_share_servers, ...specs }, "share_type_access:is_public": is_public === "True",
+        },
+      },
     }),
   };
 }
@@ -41,33 +46,29 @@ export function deleteType(type) {
   };
 }
 
-/** Limits of a project; only those that are changed are sent. */
-export function setQuotas(project, limits) {
-  const changed = (values) => Object.fromEntries(
-    QUOTAS.filter((name) => Number(values[name]) !== limits[name]).map((name) => [name, Number(values[name])]),
-  );
+/** A private share type for one more project. */
+export function allowProject(type) {
   return {
-    title: t("quota_set"),
-    fields: QUOTAS.map((name) => ({ name, label: t("quota_limit", { name }), kind: "integer", value: String(limits[name]), required: true })),
-    request: (values) => ({
-      words: [
-        "share", "quota", "set", project,
-        ...Object.entries(changed(values)).flatMap(([name, limit]) => [`--${name.replaceAll("_", "-")}=${limit}`]),
-      ],
-      method: "PUT",
-      path: `/v2/quota-sets/${one(project)}`,
-      body: { quota_set: changed(values) },
-    }),
+    title: t("type_allow_one", { name: called(type) }),
+    fields: [{ name: "project", label: t("to_project"), required: true }],
+    request: ({ project }) => projectAccess(type, "create", "addProjectAccess", project.trim()),
   };
 }
 
-export function resetQuotas(project) {
+export function denyProject(type, project) {
   return {
-    title: t("quota_reset"),
+    title: t("type_deny_one", { name: called(type), project: visible(project) }),
     fields: [],
-    request: () => ({
-      words: ["share", "quota", "delete", project], method: "DELETE", path: `/v2/quota-sets/${one(project)}`,
-    }),
+    request: () => projectAccess(type, "delete", "removeProjectAccess", project),
+  };
+}
+
+function projectAccess(type, what, action, project) {
+  return {
+    words: ["share", "type", "access", what, type.id, ...(project.startsWith("-") ? ["--"] : []), project],
+    method: "POST",
+    path: `/v2/types/${one(type.id)}/action`,
+    body: { [action]: { project } },
   };
 }
 

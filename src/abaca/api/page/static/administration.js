@@ -1,16 +1,15 @@
 // What only administrators see: work that has not ended well, services, share servers, types, quotas.
 
-import { Component } from "./vendor/preact.mjs";
-
 import {
-  createType, deleteServer, deleteType, disableService, enableService, endNetworkUpdate, ensureShares, QUOTAS,
-  resetQuotas, resumeOperation, setQuotas,
+  allowProject, createType, deleteServer, deleteType, denyProject, disableService, enableService, endNetworkUpdate,
+  ensureShares, resumeOperation,
 } from "./admin_actions.js";
-import { get } from "./api.js";
 import { commandLine } from "./commands.js";
 import { html } from "./html.js";
+import { isPrivate } from "./loads.js";
 import { Act, Acting } from "./networks.js";
-import { CopyText, nameOf, shortId, showError, Status, Time } from "./parts.js";
+import { CopyText, nameOf, shortId, Status, Time } from "./parts.js";
+import { Quotas } from "./quotas.js";
 import { t } from "./text.js";
 
 const GIB = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -35,7 +34,9 @@ function All({ state: { lists }, act, doing }) {
         <summary>${t("operations_going")}</summary>
         <ul class="plain">${operations.filter((one) => !parked.includes(one)).slice(0, 100).map((operation) => html`
           <li key=${operation.id}><code class="break">${operation.id}</code> <span class="tag">${operation.state}</span>
-            <${Time} of=${operation.since} /></li>`)}</ul>
+            <${Time} of=${operation.since} />
+            ${operation.last_step && html`<span class="quiet">${t("last_step", { step: operation.last_step })}</span>`}</li>`)}</ul>
+        <p class="quiet">${t("operation_abandon_about")}</p>
         <${CopyText} label=${t("operation_abandon")} text=${commandLine("abaca-manage", "operations", "abandon", "ID")} />
       </details>`}
     </section>
@@ -48,12 +49,12 @@ function All({ state: { lists }, act, doing }) {
     </section>
     <section><h2>${t("share_types")}</h2>
       ${types.length
-        ? html`<${Types} types=${types} act=${act} />`
+        ? html`<${Types} types=${types} projects=${lists.typeProjects} act=${act} />`
         : html`<p class="quiet">${t("share_types_none")}</p>`}
       <p class="buttons"><${Act} act=${act} place="types" action=${createType} text=${t("type_create")} /></p>
       ${doing("types")}
     </section>
-    <${Quotas} act=${act} doing=${doing} />
+    <${Quotas} types=${types} act=${act} doing=${doing} />
   `;
 }
 
@@ -121,13 +122,15 @@ function Servers({ servers, act }) {
   </table>`;
 }
 
-function Types({ types, act }) {
+function Types({ types, projects, act }) {
   return html`<table class="list">
     <thead><tr>
-      <th scope="col">${t("name")}</th><th scope="col" class="wide">${t("extra_specs")}</th><th scope="col">${t("actions")}</th>
+      <th scope="col">${t("name")}</th><th scope="col">${t("for_projects")}</th>
+      <th scope="col" class="wide">${t("extra_specs")}</th><th scope="col">${t("actions")}</th>
     </tr></thead>
     <tbody>${types.map((type) => html`<tr key=${type.id}>
       <td>${type.name}${type.is_default && html` <span class="tag">${t("default")}</span>`}</td>
+      <td>${isPrivate(type) ? html`<${Projects} type=${type} projects=${projects.get(type.id)} act=${act} />` : t("all")}</td>
       <td class="wide">${Object.entries(type.extra_specs ?? {}).map(([key, value]) =>
         html`<code class="each" key=${key}>${key}=${value}</code> `)}</td>
       <td><${Act} act=${act} place="types" action=${() => deleteType(type)} text=${t("delete")}
@@ -136,42 +139,13 @@ function Types({ types, act }) {
   </table>`;
 }
 
-/** The quotas of a project, which is asked for by its id. */
-class Quotas extends Component {
-  state = { project: "", shown: null };
-
-  show = async (event) => {
-    event.preventDefault();
-    const { project } = this.state;
-    try {
-      const { quota_set: found } = await get(`/v2/quota-sets/${encodeURIComponent(project.trim())}/detail`);
-      this.setState({ shown: { project: project.trim(), found } });
-    } catch (error) {
-      showError(error);
-    }
-  };
-
-  render({ act, doing }, { project, shown }) {
-    const limits = shown && Object.fromEntries(QUOTAS.map((name) => [name, shown.found[name].limit]));
-    return html`<section>
-      <h2>${t("quotas")}</h2>
-      <form class="field" onSubmit=${this.show}>
-        <label>${t("project")} <input value=${project} required spellcheck=${false} autocomplete="off"
-          onInput=${(event) => this.setState({ project: event.currentTarget.value, shown: null })} /></label>
-        <button>${t("show")}</button>
-      </form>
-      ${shown && html`<table class="list">
-        <thead><tr><th scope="col">${t("name")}</th><th scope="col" class="number">${t("used")}</th>
-          <th scope="col" class="number">${t("limit")}</th></tr></thead>
-        <tbody>${QUOTAS.map((name) => html`<tr key=${name}><td>${name}</td>
-          <td class="number">${shown.found[name].in_use}</td>
-          <td class="number">${limits[name] === -1 ? t("unlimited") : limits[name]}</td></tr>`)}</tbody>
-      </table>
-      <p class="buttons">
-        <${Act} act=${act} place="quotas" action=${() => setQuotas(shown.project, limits)} text=${t("quota_set")} />
-        <${Act} act=${act} place="quotas" action=${() => resetQuotas(shown.project)} text=${t("quota_reset")} />
-      </p>`}
-      ${doing("quotas")}
-    </section>`;
-  }
+/** Who may use a private share type; undefined: there are so many such types that it was not asked. */
+function Projects({ type, projects, act }) {
+  const name = nameOf(type);
+  return html`${projects === undefined && html`<span class="quiet">${t("not_known")}</span> `}
+    ${(projects ?? []).map((project) => html`<span class="each" key=${project}><code class="break">${project}</code> <${Act}
+      act=${act} place="types" action=${() => denyProject(type, project)} text=${t("remove")}
+      label=${t("type_deny_one", { name, project })} /></span>`)}
+    <${Act} act=${act} place="types" action=${() => allowProject(type)} text=${t("type_allow")}
+      label=${t("type_allow_one", { name })} />`;
 }

@@ -13,6 +13,7 @@ import { t } from "./text.js";
 
 const ASKED_AGAIN = 700; // milliseconds, while back ends have not answered
 const ASKED_MOST = 60; // times
+const MOST_NAMED = 20; // of what a change would cut
 
 /** Lies below the button that opened it, which has the focus again when it is closed. */
 export class Doing extends Component {
@@ -82,7 +83,7 @@ export class Doing extends Component {
   }
 
   render({ action }, { values, answer, isConfirmed, isBusy, refusal }) {
-    const { title, fields, final, request, check, program = "openstack" } = action;
+    const { title, fields, final, request, check, said, program = "openstack" } = action;
     const isChecked = answer?.compatible === true;
     const words = (check && !isChecked ? check : request)(values).words;
     return html`<form class="doing" aria-label=${title} ref=${(form) => (this.form = form)} onSubmit=${this.submit}
@@ -91,8 +92,8 @@ export class Doing extends Component {
       ${fields.map((field) => html`<${Field} key=${field.name} field=${field} value=${values[field.name]}
         set=${(value) => this.set(field.name, value)} />`)}
       ${words && html`<${CopyText} label=${t(program === "openstack" ? "same_command" : "same_on_host")} text=${commandLine(program, ...words)} />`}
-      ${check && html`<div aria-live="polite">${answer && html`<${Answer} answer=${answer} />`}</div>`}
-      ${final && html`<label class="confirm">
+      ${check && html`<div aria-live="polite">${answer && html`<${Answer} answer=${answer} said=${said} />`}</div>`}
+      ${final && (!check || isChecked) && html`<label class="confirm">
         <input type="checkbox" required checked=${isConfirmed}
           onChange=${(event) => this.setState({ isConfirmed: event.currentTarget.checked })} />
         <span>${final}</span>
@@ -108,19 +109,32 @@ export class Doing extends Component {
   }
 }
 
-/** What the back ends say to a change, with the numbers. */
-function Answer({ answer: { compatible, addresses_needed: needed, addresses_free: free, reasons, hosts_check_result } }) {
-  const verdict = compatible === null ? "asked" : compatible ? "yes" : "no";
+/** What the back ends say to a change, with the numbers; which ones there are depends on the change. */
+function Answer({ answer, said: { yes, no } }) {
+  const { compatible, addresses_needed: needed, addresses_free: free, reasons = [], hosts_check_result } = answer;
+  const verdict = compatible === null ? t("check_asked") : compatible ? yes : no;
   return html`
-    <p class="verdict ${compatible === null ? "busy" : compatible ? "good" : "bad"}">${t(`check_${verdict}`)}</p>
+    <p class="verdict ${compatible === null ? "busy" : compatible ? "good" : "bad"}">${verdict}</p>
     <ul class="reasons">
-      <li>${t("addresses_needed", { n: needed })}${free === null ? "" : ` · ${t("addresses_free", { n: free })}`}</li>
+      ${needed !== undefined && html`<li>${t("addresses_needed", { n: needed })}${free === null ? "" : ` · ${t("addresses_free", { n: free })}`}</li>`}
+      ${answer.export_locations && cuts(answer).map(([text, paths]) => html`<li key=${text}>${text}
+        ${paths.slice(0, MOST_NAMED).map((path) => html`<code class="each break" key=${path}>${path}</code> `)}</li>`)}
       ${reasons.map((reason) => html`<li key=${reason}>${reason}</li>`)}
-      ${Object.entries(hosts_check_result ?? {}).map(([host, said]) => html`<li key=${host}>
-        <code>${host}</code>: ${t(said === null ? "check_asked" : said ? "check_yes" : "check_no")}
+      ${Object.entries(hosts_check_result ?? {}).map(([host, agrees]) => html`<li key=${host}>
+        <code>${host}</code>: ${t(agrees === null ? "check_asked" : agrees ? "yes" : "no")}
       </li>`)}
     </ul>
   `;
+}
+
+/** What a removal would cut: [text, names]. */
+function cuts({ export_locations: locations, access_rules: rules, clients, all_clients: isAll }) {
+  const named = [...new Set((clients ?? []).map(({ address }) => address ?? t("not_known")))];
+  return [
+    [t("cut_locations", { n: locations.length }), locations.map(({ path }) => path)],
+    [t("cut_rules", { n: rules.length }), rules.map(({ access_to }) => access_to)],
+    [clients === null ? t("cut_clients_not_known") : t(isAll ? "cut_clients" : "cut_clients_at_least", { n: named.length }), named],
+  ];
 }
 
 function Field({ field: { label, kind, options, required, placeholder }, value, set }) {

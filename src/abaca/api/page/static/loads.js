@@ -1,6 +1,7 @@
 // What each view shows, as the API tells it: parts of the state.
 
 import { get } from "./api.js";
+import { watchOf } from "./steps.js";
 
 const MOST_LOOKED_AT = 20; // shares of a network whose export locations are looked at while it changes
 const DRAIN = "abaca:drain"; // in the metadata of a subnet that drains
@@ -31,11 +32,20 @@ async function sharesOf(state, limit, filter) {
 }
 
 async function topology(state) {
-  const [{ lists }, servers] = await Promise.all([
+  const [{ lists }, servers, free] = await Promise.all([
     sharesOf(state, MOST, ""),
     state.isAdmin ? get("/v2/share-servers") : { share_servers: [] },
+    freeAddresses(),
   ]);
-  return { lists: { ...lists, shareServers: servers.share_servers } };
+  return { lists: { ...lists, shareServers: servers.share_servers, free } };
+}
+
+/** By local subnet: how many addresses may still be given out. Those of Neutron's subnets are not
+ * told by this API. */
+async function freeAddresses() {
+  const found = await orNull(get("/network/v2.0/network-ip-availabilities"));
+  const subnets = (found?.network_ip_availabilities ?? []).flatMap((network) => network.subnet_ip_availability);
+  return new Map(subnets.map((subnet) => [subnet.subnet_id, subnet.total_ips - subnet.used_ips]));
 }
 
 /** A share with its export locations, rules and snapshots, and the share networks. */
@@ -107,8 +117,11 @@ async function network(state) {
   const shown = found?.share_network ?? null;
   const subnets = shown?.share_network_subnets ?? [];
   const about = new Set([id, ...subnets.map((subnet) => subnet.id)]);
+  const operations = await operationsOn(state, shown, servers.share_servers);
+  const watch = shown ? watchOf(state.watch, shown, operations) : state.watch;
   return {
     lists: locals,
+    watch,
     network: {
       id,
       network: shown,
@@ -120,7 +133,8 @@ async function network(state) {
       zones: zones.availability_zones,
       messages: messages.messages.filter(({ resource_id }) => about.has(resource_id)),
       drains: await drainsOf(id, subnets),
-      locations: await locationsOf(state, shares.shares),
+      operations,
+      locations: watch?.network === id ? await locationsOf(shares.shares) : null,
     },
   };
 }
@@ -134,9 +148,16 @@ async function drainsOf(network, subnets) {
   return new Map(draining.flatMap(({ id }, at) => (found[at] ? [[id, found[at].removal]] : [])));
 }
 
+/** Work on the network's servers, while it is being changed. Only administrators are told. */
+async function operationsOn({ isAdmin }, network, servers) {
+  if (!isAdmin || network?.status !== "network_change") return [];
+  const ids = new Set(servers.map(({ id }) => id));
+  const { operations } = await get("/v2/operations");
+  return operations.filter(({ about }) => ids.has(about));
+}
+
 /** While a change of the network is watched: the export locations of its first shares, by share. */
-async function locationsOf({ watch, route }, shares) {
-  if (watch?.network !== route.id) return null;
+async function locationsOf(shares) {
   const looked = shares.slice(0, MOST_LOOKED_AT);
   const found = await Promise.all(looked.map(({ id }) => orNull(get(`/v2/shares/${one(id)}/export_locations`))));
   return new Map(looked.map(({ id }, at) => [id, found[at]?.export_locations ?? []]));
@@ -154,6 +175,7 @@ async function administration({ isAdmin }) {
   ]);
   return {
     lists: {
+      typeProjects: await projectsOf(types.share_types),
       operations: operations.operations,
       services: services.services,
       pools: pools.pools,
@@ -162,6 +184,15 @@ async function administration({ isAdmin }) {
     },
   };
 }
+
+/** By private share type: the projects that may use it. */
+async function projectsOf(types) {
+  const own = types.filter(isPrivate).slice(0, MOST_LOOKED_AT);
+  const found = await Promise.all(own.map(({ id }) => orNull(get(`/v2/types/${one(id)}/share_type_access`))));
+  return new Map(own.map(({ id }, at) => [id, (found[at]?.share_type_access ?? []).map(({ project_id }) => project_id)]));
+}
+
+export const isPrivate = (type) => type["share_type_access:is_public"] === false;
 
 /** Who is connected to these shares by a subnet. Throws Refused. */
 export async function clientsOn(subnetId, shares) {

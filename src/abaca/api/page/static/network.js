@@ -1,18 +1,17 @@
-// One share network: its subnets, what a change of them does in steps, and what drains.
+// One share network: its subnets, what drains, its security services and what goes on.
 
 import { Component } from "./vendor/preact.mjs";
 
 import { html } from "./html.js";
-import { addressOf, subnetOf } from "./locations.js";
 import { clientsOn } from "./loads.js";
 import {
-  addSubnet, attachService, cancelDrain, deleteShareNetwork, detachService, drainSubnet, nameOfSubnet, removeSubnet,
+  addSubnet, cancelDrain, deleteShareNetwork, drainSubnet, forceRemoval, nameOfSubnet, removeSubnet,
 } from "./network_actions.js";
 import { Act, Acting } from "./networks.js";
 import { Facts, nameOf, shortId, showError, Status, Time } from "./parts.js";
+import { attachService, detachService, exchangeService } from "./service_actions.js";
+import { Steps } from "./steps.js";
 import { t } from "./text.js";
-
-const LATE = 5000; // milliseconds after which a removal has at least begun
 
 export function Network({ state }) {
   return html`<${Acting} state=${state} view=${Whole} />`;
@@ -35,7 +34,7 @@ function Whole({ state, act, doing }) {
     ${watch?.network === network.id && html`<${Steps} watch=${watch} open=${open} />`}
     <section>
       <h2>${t("subnets")}</h2>
-      <${Subnets} network=${network} subnets=${subnets} drains=${drains} act=${act} />
+      <${Subnets} network=${network} subnets=${subnets} drains=${drains} act=${act} isAdmin=${state.isAdmin} />
       <p class="buttons"><${Act} act=${act} place="subnets" text=${t("subnet_add")}
         action=${() => addSubnet(network, unused(lists.localSubnets, subnets), open.zones)} /></p>
       ${doing("subnets")}
@@ -54,6 +53,9 @@ function Whole({ state, act, doing }) {
       ${services.length
         ? html`<ul class="plain">${services.map((service) => html`<li key=${service.id}>
             ${nameOf(service)} <span class="tag">${service.type}</span>
+            ${alike(service, otherServices).length > 0 && html`<${Act} act=${act} place="services"
+              action=${() => exchangeService(network, service, alike(service, otherServices))} text=${t("exchange")}
+              label=${t("service_exchange_one", { name: nameOf(service) })} /> `}
             <${Act} act=${act} place="services" action=${() => detachService(network, service)} text=${t("remove")}
               label=${t("service_detach_one", { name: nameOf(service) })} /></li>`)}</ul>`
         : html`<p class="quiet">${t("none_yet")}</p>`}
@@ -77,6 +79,11 @@ function unused(localSubnets, subnets) {
   return others.length ? others : localSubnets;
 }
 
+/** The services that one can be exchanged for. */
+function alike(service, others) {
+  return others.filter(({ type, project_id }) => type === service.type && (project_id ?? service.project_id) === service.project_id);
+}
+
 function facts(network, { servers, shares }) {
   return [
     [t("id"), html`<code>${network.id}</code>`],
@@ -89,7 +96,7 @@ function facts(network, { servers, shares }) {
   ];
 }
 
-function Subnets({ network, subnets, drains, act }) {
+function Subnets({ network, subnets, drains, act, isAdmin }) {
   return html`<table class="list">
     <thead><tr>
       <th scope="col">${t("subnet")}</th><th scope="col">${t("family")}</th>
@@ -110,6 +117,8 @@ function Subnets({ network, subnets, drains, act }) {
               label=${t("drain_one", { subnet: nameOfSubnet(subnet) })} />`}
         <${Act} act=${act} place="subnets" action=${() => removeSubnet(network, subnet)} text=${t("remove")}
           label=${t("subnet_remove_one", { subnet: nameOfSubnet(subnet) })} />
+        ${isAdmin && html`<${Act} act=${act} place="subnets" action=${() => forceRemoval(network, subnet)} text=${t("force")}
+          label=${t("subnet_force_one", { subnet: nameOfSubnet(subnet) })} />`}
       </span></td>
     </tr>`)}</tbody>
   </table>`;
@@ -161,53 +170,4 @@ export function Clients({ clients }) {
       <td class="wide number">${client.open_files ?? "–"}</td>
     </tr>`)}</tbody>
   </table>`;
-}
-
-/** A change of the network that was begun here, in the steps that can be seen of it. */
-function Steps({ watch, open }) {
-  const steps = watch.kind === "addition" ? addition(watch, open) : removal(watch, open);
-  return html`<section class="steps" aria-live="polite">
-    <h2>${t(`watch_${watch.kind}`)}</h2>
-    <ol>${steps.map(({ text, state }) => html`<li key=${text} class=${state}>
-      <span aria-hidden="true">${{ good: "✓", busy: "…", bad: "✗" }[state]}</span> ${text}
-      <span class="hidden"> (${t(`step_${state}`)})</span></li>`)}</ol>
-  </section>`;
-}
-
-function addition({ subnet: id }, open) {
-  const subnet = open.subnets.find((one) => one.id === id); // undefined: it was added after what is shown
-  const isDone = subnet !== undefined && open.network.status === "active";
-  const there = exportedOn(open, subnet);
-  return [
-    { text: t("step_checked"), state: "good" },
-    { text: t("step_accepted", { subnet: subnet ? nameOfSubnet(subnet) : shortId(id) }), state: subnet ? "good" : "busy" },
-    ...serverSteps(open, (server) => server.share_network_subnet_ids.includes(id)),
-    { text: t("step_locations", there), state: there.n === there.all ? "good" : isDone ? "bad" : "busy" },
-    { text: t("step_active"), state: isDone ? "good" : "busy" },
-  ];
-}
-
-function removal({ subnet: id, since }, open) {
-  const isThere = open.subnets.some((one) => one.id === id);
-  const isLate = Date.now() - since > LATE && open.network.status === "active";
-  return [
-    { text: t("step_removal_accepted"), state: "good" },
-    ...serverSteps(open, (server) => !server.share_network_subnet_ids.includes(id)),
-    { text: t("step_gone"), state: !isThere ? "good" : isLate ? "bad" : "busy" },
-    { text: t("step_active"), state: !isThere && open.network.status === "active" ? "good" : "busy" },
-  ];
-}
-
-function serverSteps({ servers }, isAsWanted) {
-  return servers.map((server) => ({
-    text: t("step_server", { server: shortId(server.id), status: server.status }),
-    state: server.status.includes("error") ? "bad" : server.status === "active" && isAsWanted(server) ? "good" : "busy",
-  }));
-}
-
-/** How many of the shares that were looked at have an export location on the subnet. */
-function exportedOn({ locations, subnets }, subnet) {
-  const all = [...(locations ?? new Map()).values()].filter((of) => of.length);
-  const on = all.filter((of) => of.some((location) => addressOf(location) && subnetOf(location, subnets)?.id === subnet?.id));
-  return { n: on.length, all: all.length };
 }

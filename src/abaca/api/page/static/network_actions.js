@@ -1,4 +1,4 @@
-// What can be done with networks, their subnets and security services; see actions.js.
+// What can be done with networks and their subnets; see actions.js.
 
 import { parseSubnet } from "./addresses.js";
 import { option, visible } from "./commands.js";
@@ -169,6 +169,7 @@ export function addSubnet(network, localSubnets, zones) {
       path: `/v2/share-networks/${one(network.id)}/action`,
       body: { share_network_subnet_create_check: place(values).body },
     }),
+    said: { yes: t("check_yes"), no: t("check_no") },
     request: (values) => ({
       words: place(values).words,
       method: "POST",
@@ -227,81 +228,26 @@ export function removeSubnet(network, subnet) {
   };
 }
 
+/** For administrators, whoever is connected. Checked first: whom it would cut. */
+export function forceRemoval(network, subnet) {
+  const words = (what) => ["share", "network", "subnet", "removal", what, network.id, subnet.id];
+  const path = `${subnetOf(network, subnet)}/action`;
+  return {
+    title: t("subnet_force_one", { subnet: nameOfSubnet(subnet) }),
+    final: t("subnet_force_final", { subnet: nameOfSubnet(subnet) }),
+    fields: [],
+    check: () => ({ words: words("check"), path, body: { share_network_subnet_delete_check: {} } }),
+    said: { yes: t("check_removal_yes"), no: t("check_removal_no") },
+    request: () => ({ words: words("force"), method: "POST", path, body: { force_delete: null } }),
+    done: () => watch("removal", network, subnet.id),
+  };
+}
+
 export const nameOfSubnet = (subnet) => subnet.cidr ?? subnet.id.slice(0, 8);
 
-function watch(kind, network, subnet) {
-  change({ watch: { kind, network: network.id, subnet, since: Date.now() } });
-}
-
-// --- security services --------------------------------------------------------------------------
-
-const SERVICE_TYPES = ["ldap", "kerberos", "active_directory"];
-
-export function createSecurityService() {
-  const text = (name, more) => ({ name, label: t(`service_${name}`), ...more });
-  return {
-    title: t("service_create"),
-    fields: [
-      { name: "type", label: t("service_type"), value: "ldap", options: SERVICE_TYPES.map((type) => [type, type]) },
-      { name: "name", label: t("name") },
-      text("server"), text("domain"), text("dns_ip"), text("user"),
-      text("password", { kind: "password" }),
-    ],
-    request: ({ type, name, server, domain, dns_ip, user, password }) => ({
-      words: [
-        "share", "security", "service", "create", type, ...option("--name", name), ...option("--server", server),
-        ...option("--domain", domain), ...option("--dns-ip", dns_ip), ...option("--user", user),
-        ...(password ? ["--password", t("the_password")] : []), // nobody copies it unseen
-      ],
-      method: "POST",
-      path: "/v2/security-services",
-      body: { security_service: given({ type, name, server, domain, dns_ip, user, password }) },
-    }),
-  };
-}
-
-export function deleteSecurityService(service) {
-  return {
-    title: t("service_delete_one", { name: called(service) }),
-    final: t("service_delete_final", { name: called(service) }),
-    fields: [],
-    request: () => ({
-      words: ["share", "security", "service", "delete", service.id],
-      method: "DELETE",
-      path: `/v2/security-services/${one(service.id)}`,
-    }),
-  };
-}
-
-export function attachService(network, services) {
-  return {
-    title: t("service_attach"),
-    fields: [
-      {
-        name: "service", label: t("security_service"), value: services[0].id,
-        options: services.map((service) => [service.id, `${nameOf(service)} (${service.type})`]),
-      },
-    ],
-    request: ({ service }) => ({
-      words: ["share", "network", "set", network.id, "--new-security-service", service],
-      method: "POST",
-      path: `/v2/share-networks/${one(network.id)}/action`,
-      body: { add_security_service: { security_service_id: service } },
-    }),
-  };
-}
-
-export function detachService(network, service) {
-  return {
-    title: t("service_detach_one", { name: called(service) }),
-    fields: [],
-    request: () => ({
-      words: ["share", "network", "unset", network.id, "--security-service", service.id],
-      method: "POST",
-      path: `/v2/share-networks/${one(network.id)}/action`,
-      body: { remove_security_service: { security_service_id: service.id } },
-    }),
-  };
+/** From now on the steps of a change are shown. */
+export function watch(kind, network, subnet) {
+  change({ watch: { kind, network: network.id, subnet, since: Date.now(), isOver: false } });
 }
 
 // --- shared -------------------------------------------------------------------------------------
@@ -327,8 +273,4 @@ function placeOf({ place, net = "", subnet = "" }) {
 /** A name as the last word of a command, also one that looks like an option. */
 function positional(name) {
   return name.startsWith("-") ? ["--", name] : [name];
-}
-
-function given(values) {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value));
 }

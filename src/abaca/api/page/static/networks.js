@@ -5,10 +5,10 @@ import { Component } from "./vendor/preact.mjs";
 import { Doing } from "./doing.js";
 import { html } from "./html.js";
 import {
-  createNetwork, createSecurityService, createShareNetwork, createSubnet, deleteNetwork, deleteSecurityService,
-  deleteSubnet, offerNetwork,
+  createNetwork, createShareNetwork, createSubnet, deleteNetwork, deleteSubnet, offerNetwork,
 } from "./network_actions.js";
 import { nameOf, Status } from "./parts.js";
+import { createSecurityService, deleteSecurityService } from "./service_actions.js";
 import { t } from "./text.js";
 
 /** Holds which action is open, and in which place: one at a time. */

@@ -3,9 +3,10 @@
 import { Component } from "./vendor/preact.mjs";
 
 import {
-  addRule, createSnapshot, deleteShare, deleteSnapshot, removeRule, resizeShare, revertToSnapshot,
+  addRule, createSnapshot, deleteShare, deleteSnapshot, forceDeleteShare, forceDeleteSnapshot, removeRule,
+  resizeShare, revertToSnapshot,
 } from "./actions.js";
-import { commandLine, fstabLine, kubernetesVolume, mountCommand, parts } from "./commands.js";
+import { commandLine, fstabLine, kubernetesVolume, mountCommand, parts, visible } from "./commands.js";
 import { html } from "./html.js";
 import { clientsOn } from "./loads.js";
 import { addressOf, subnetOf } from "./locations.js";
@@ -33,6 +34,7 @@ function Whole({ state, act, doing }) {
     <p class="buttons">
       <button type="button" onClick=${() => act("share", resizeShare(share))}>${t("resize")}</button>
       <button type="button" onClick=${() => act("share", deleteShare(share))}>${t("share_delete")}</button>
+      ${state.isAdmin && html`<button type="button" onClick=${() => act("share", forceDeleteShare(share))}>${t("share_force")}</button>`}
     </p>
     ${doing("share")}
     <section>
@@ -56,7 +58,8 @@ function Whole({ state, act, doing }) {
       ${snapshots.length
         ? html`<${Snapshots} snapshots=${snapshots}
             revert=${(snapshot) => act("snapshots", revertToSnapshot(share, snapshot))}
-            remove=${(snapshot) => act("snapshots", deleteSnapshot(snapshot))} />`
+            remove=${(snapshot) => act("snapshots", deleteSnapshot(snapshot))}
+            force=${state.isAdmin && ((snapshot) => act("snapshots", forceDeleteSnapshot(snapshot)))} />`
         : html`<p class="quiet">${t("snapshots_none")}</p>`}
       <p class="buttons">
         <button type="button" onClick=${() => act("snapshots", createSnapshot(share))}>${t("snapshot_create")}</button>
@@ -67,8 +70,12 @@ function Whole({ state, act, doing }) {
     <${Reach} open=${open} subnets=${subnets} />
     <section>
       <h2>${t("copy_this")}</h2>
-      ${mounts(locations, subnets).map(([label, text]) => html`<${CopyText} label=${label} text=${text} />`)}
-      ${locations.length > 0 && html`<${ForFiles} share=${share} location=${first(locations).path} />`}
+      ${ways(locations, subnets).map(({ way, path }, at) => html`<${CopyText} key=${path} label=${t("mount", { way })} text=${mountCommand(path)} />
+        <details key=${`${path} more`} open=${at === 0}>
+          <summary>${t("for_files", { way })}</summary>
+          <${CopyText} label=${t("fstab", { way })} text=${fstabLine(path)} />
+          <${CopyText} label=${t("kubernetes", { way })} text=${kubernetesVolume(share, path)} />
+        </details>`)}
       <${CopyText} label=${t("same_command")} text=${commandLine("openstack", "share", "show", share.id)} />
     </section>
   `;
@@ -142,7 +149,7 @@ function Rules({ rules, remove }) {
   </table>`;
 }
 
-function Snapshots({ snapshots, revert, remove }) {
+function Snapshots({ snapshots, revert, remove, force }) {
   return html`<table class="list">
     <thead>
       <tr>
@@ -165,6 +172,8 @@ function Snapshots({ snapshots, revert, remove }) {
               onClick=${() => revert(snapshot)}>${t("revert")}</button>
             <button type="button" aria-label=${t("snapshot_delete_one", { name: nameOf(snapshot) })}
               onClick=${() => remove(snapshot)}>${t("delete")}</button>
+            ${force && html`<button type="button" aria-label=${t("snapshot_force_one", { name: nameOf(snapshot) })}
+              onClick=${() => force(snapshot)}>${t("force")}</button>`}
           </span></td>
         </tr>`,
       )}
@@ -172,28 +181,18 @@ function Snapshots({ snapshots, revert, remove }) {
   </table>`;
 }
 
-/** The preferred location, or the first one. */
-function first(locations) {
-  return locations.find((location) => location.preferred) ?? locations[0];
-}
-
-/** A mount command for each family and each client network: [label, text]. */
-function mounts(locations, subnets) {
-  return [[4, t("mount_v4")], [6, t("mount_v6")]].flatMap(([family, mount]) => {
-    const ofFamily = locations.filter((location) => addressOf(location)?.family === family);
-    return ofFamily.map((location) => {
-      const subnet = ofFamily.length > 1 && subnetOf(location, subnets)?.cidr;
-      return [subnet ? t("mount_from", { mount, subnet }) : mount, mountCommand(location.path)];
-    });
+/** The ways to mount it, one for each family and client network: [{way, path}]. */
+function ways(locations, subnets) {
+  const known = locations.filter(({ path }) => parts(path)).map((location) => {
+    const family = addressOf(location)?.family ?? 7; // a name comes last
+    return { family, isLess: !location.preferred, path: location.path, subnet: subnetOf(location, subnets)?.cidr };
   });
-}
-
-function ForFiles({ share, location }) {
-  return html`
-    <${CopyText} label=${t("fstab")} text=${fstabLine(location)} />
-    ${parts(location) &&
-    html`<${CopyText} label=${t("kubernetes")} text=${kubernetesVolume(share, location)} />`}
-  `;
+  known.sort((a, b) => a.family - b.family || a.isLess - b.isLess);
+  return known.map(({ family, path, subnet }) => {
+    if (family === 7) return { way: t("way_name", { name: visible(parts(path).host) }), path };
+    const isOne = known.filter((other) => other.family === family).length === 1;
+    return { way: isOne || !subnet ? t("way", { family }) : t("way_from", { family, subnet }), path };
+  });
 }
 
 /** Who is connected: asked of the file server, so only when somebody wants to know. */

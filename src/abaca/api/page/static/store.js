@@ -9,7 +9,7 @@ const EMPTY = {
   network: null, // the share network that is open, with what stands on it
   wanted: 200, // how many shares are listed
   filter: "", // what the service is asked to find, when there are more than are listed
-  watch: null, // a change of a share network that was begun here: {kind, network, subnet}
+  watch: null, // a change of a share network whose steps are shown: steps.js
   notice: null, // {kind: "error" | "done", text, requestId}
 };
 
