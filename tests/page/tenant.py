@@ -120,8 +120,14 @@ class Tenant:
         return access
 
     def wait_for(self, path: str, member: str, status: str) -> None:
-        """Until the thing has that status."""
-        wait_until(lambda: self("GET", path)[member]["status"] == status, f"{path}: {status}")
+        """Until the thing has that status; at once not, when it is in error."""
+
+        def has_it() -> bool:
+            found = self("GET", path)[member]["status"]
+            assert found != "error" or status == "error", f"{path} is in error"
+            return bool(found == status)
+
+        wait_until(has_it, f"{path}: {status}")
 
 
 def _named(pair: tuple[str, str], **more: str) -> dict[str, str]:

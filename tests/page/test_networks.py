@@ -7,7 +7,7 @@ import re
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.page.conftest import log_in, look
 from tests.page.tenant import Tenant
@@ -107,11 +107,7 @@ def test_a_subnet_is_checked_added_and_watched(page: Page, alice: Tenant, root: 
 def test_a_subnet_drains_and_goes(page: Page, alice: Tenant) -> None:
     network = alice.share_network("shrinking", "10.33.0.0/24", "fd00:33::/64")
     share = alice.share("moved", network)
-    (subnet,) = [
-        one["id"]
-        for one in alice("GET", f"/v2/share-networks/{network}/subnets")["share_network_subnets"]
-        if one["cidr"] == "fd00:33::/64"
-    ]
+    subnet = _subnet(alice, network, "fd00:33::/64")
     _open(page, network)
     row = page.get_by_role("row", name="fd00:33::/64")
     for turn in range(2):
@@ -141,8 +137,143 @@ def test_a_subnet_drains_and_goes(page: Page, alice: Tenant) -> None:
     assert not any("fd00:33::" in one["path"] for one in paths)
 
 
-def _open(page: Page, network: str) -> None:
-    log_in(page)
+def test_a_security_service_is_exchanged_in_use(page: Page, alice: Tenant) -> None:
+    ids = {}
+    for name in ("old directory", "new directory", "another kind"):
+        kind = "kerberos" if "kind" in name else "ldap"
+        wanted = {"type": kind, "name": name, "server": "10.41.0.9", "domain": "example.org"}
+        made = alice("POST", "/v2/security-services", {"security_service": wanted})
+        ids[name] = made["security_service"]["id"]
+    network = alice.share_network("secured", "10.41.0.0/24")
+    action = f"/v2/share-networks/{network}/action"
+    attached = {"security_service_id": ids["old directory"]}
+    alice("POST", action, {"add_security_service": attached})
+    alice.share("kept", network)
+    _open(page, network)
+    form = _form(page, "Exchange the security service old directory")
+    expect(form.get_by_role("option")).to_have_text(["new directory (ldap)"])
+    command = (
+        f"openstack share network set {network}"
+        f" --current-security-service {ids['old directory']}"
+        f" --new-security-service {ids['new directory']}"
+    )
+    expect(form.get_by_label(COMMAND)).to_have_text(f"{command} --check-only")
+    _submit(form, "Check first")
+    expect(form.get_by_text("Yes: it can be exchanged.", exact=True)).to_be_visible()
+    expect(form.get_by_label(COMMAND)).to_have_text(command)
+    _submit(form, "Exchange the security service old directory")
+    expect(page.get_by_role("button", name="Remove the security service new")).to_be_visible()
+    alice.wait_for(f"/v2/share-networks/{network}", "share_network", "active")
+    listed = alice("GET", f"/v2/security-services?share_network_id={network}")
+    assert [one["id"] for one in listed["security_services"]] == [ids["new directory"]]
+    steps = page.get_by_role("listitem").filter(has_text="active again")
+    expect(page.get_by_role("heading", name="A security service is exchanged")).to_be_visible()
+    expect(steps).to_contain_text("done")
+
+
+def test_administrators_remove_a_subnet_by_force(page: Page, alice: Tenant) -> None:
+    network = alice.share_network("cut", "10.42.0.0/24", "fd00:42::/64")
+    share = alice.share("cut", network)
+    alice.allow(share, "fd00:42::/64")
+    subnet = _subnet(alice, network, "fd00:42::/64")
+    _open(page, network, "root")
+    form = _form(page, "Remove fd00:42::/64 by force")
+    expect(form.get_by_role("checkbox")).to_have_count(0)
+    command = form.get_by_label(COMMAND)
+    expect(command).to_have_text(
+        f"openstack share network subnet removal check {network} {subnet}"
+    )
+    _submit(form, "Check first")
+    expect(form.get_by_text("Yes: it can be removed.", exact=True)).to_be_visible()
+    expect(form.get_by_text("Export locations that go: 1")).to_contain_text("[fd00:42::")
+    expect(form.get_by_text("Access rules that serve nobody any more: 1")).to_be_visible()
+    expect(form.get_by_text("Clients that are cut off: 0")).to_be_visible()
+    expect(command).to_have_text(
+        f"openstack share network subnet removal force {network} {subnet}"
+    )
+    look(page, "force")
+    form.get_by_role("checkbox").press("Space")
+    _submit(form, "Remove fd00:42::/64 by force")
+    expect(page.get_by_role("heading", name="A subnet is removed")).to_be_visible()
+    expect(page.get_by_role("row", name="fd00:42::/64")).to_have_count(0)
+    expect(page.get_by_role("listitem").filter(has_text="active again")).to_contain_text("done")
+
+
+def test_members_see_no_force(page: Page, alice: Tenant) -> None:
+    network = alice.share_network("kept", "10.43.0.0/24")
+    _open(page, network)
+    expect(page.get_by_role("button", name="Remove the subnet 10.43.0.0/24")).to_be_visible()
+    expect(page.get_by_role("button", name="by force")).to_have_count(0)
+
+
+@pytest.mark.parametrize("user", ["alice", "root"])
+def test_who_comes_later_sees_the_steps_of_a_change(
+    page: Page, alice: Tenant, root: Tenant, user: str
+) -> None:
+    """The browser is given the statuses of a change that goes on: that of a fake back end is over
+    at once. Administrators are told what it is, and whether the server has its addresses."""
+    network = alice.share_network(f"later {user}", "10.44.0.0/24", "fd00:44::/64")
+    alice.share(f"later-{user}", network)
+    subnet = _subnet(alice, network, "fd00:44::/64")
+    (server,) = root("GET", f"/v2/share-servers?share_network_id={network}")["share_servers"]
+    state = {"status": "network_change", "last_step": "to_extend"}
+
+    def changing(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["share_network"]["status"] = state["status"]
+        route.fulfill(response=answer, json=body)
+
+    def without_v6(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        if state["status"] == "network_change":
+            body["export_locations"] = [
+                one for one in body["export_locations"] if "fd00" not in one["path"]
+            ]
+        route.fulfill(response=answer, json=body)
+
+    def operations(route: Route) -> None:
+        work = {
+            "id": f"share_server_add_subnet:{server['id']}:{subnet}",
+            "name": "share_server_add_subnet",
+            "about": server["id"],
+            "state": "running",
+            "last_step": state["last_step"],
+        }
+        other = {**work, "id": "share_create:x", "name": "share_create", "about": "x"}
+        route.fulfill(json={"operations": [other, work]})
+
+    page.route(f"**/v2/share-networks/{network}", changing)
+    page.route("**/export_locations", without_v6)
+    page.route("**/v2/operations*", operations)
+    _open(page, network, user)
+    items = page.get_by_role("listitem")
+    end = items.filter(has_text="active again")
+    expect(end).to_contain_text("in progress")
+    if user == "alice":
+        expect(page.get_by_role("heading", name="The share network is being changed")).to_be_visible()
+        expect(items.filter(has_text="on fd00:44::/64: 0 of 1")).to_contain_text("in progress")
+    else:
+        expect(page.get_by_role("heading", name="A subnet is added")).to_be_visible()
+        allocated = items.filter(has_text=f"Share server {server['id'][:8]}: it has its addresses")
+        expect(allocated).to_contain_text("in progress")
+        state["last_step"] = "store_allocations"
+        alice("PUT", f"/v2/share-networks/{network}", {"share_network": {"description": "1"}})
+        expect(allocated).to_contain_text("done")
+        expect(items.filter(has_text="an export location there")).to_contain_text("0 of 1")
+    state["status"] = "active"
+    alice("PUT", f"/v2/share-networks/{network}", {"share_network": {"description": "2"}})
+    expect(end).to_contain_text("done")
+
+
+def _subnet(tenant: Tenant, network: str, cidr: str) -> str:
+    listed = tenant("GET", f"/v2/share-networks/{network}/subnets")["share_network_subnets"]
+    return next(str(one["id"]) for one in listed if one["cidr"] == cidr)
+
+
+def _open(page: Page, network: str, user: str = "alice") -> None:
+    log_in(page, user)
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
     page.goto(f"{page.url.partition('#')[0]}#/network/{network}")
     expect(page.get_by_role("heading", name="Subnets")).to_be_visible()
