@@ -105,6 +105,10 @@ docs: venv ## build the documentation as a site in site/: open site/index.html (
 pictures: venv ## draw docs/pictures/*.svg anew from their text (needs Debian's graphviz)
 	@$(BIN)/python scripts/pictures.py
 
+.PHONY: page-pictures
+page-pictures: system venv ## take the pictures of the web page in docs/pictures anew, by the test that plays the demonstration there (as root; needs Debian's chromium)
+	@ABACA_PICTURES=docs/pictures $(BIN)/pytest -q --databases=sqlite tests/page/test_story.py
+
 .PHONY: notices
 notices: venv ## make THIRD-PARTY-NOTICES.md from the runtime lock and the metadata of what is installed
 	@$(BIN)/python scripts/notices.py > THIRD-PARTY-NOTICES.md

@@ -330,9 +330,7 @@ def test_how_many_addresses_are_taken(alice: User, bob: User, engine: Engine) ->
 
     def listed(query: str = "", user: User = alice) -> list[tuple[str, int]]:
         found = user("GET", f"/network-ip-availabilities{query}")["network_ip_availabilities"]
-        return sorted(
-            (each["network_name"], len(each["subnet_ip_availability"])) for each in found
-        )
+        return sorted((each["network_name"], len(each["subnet_ip_availability"])) for each in found)
 
     assert listed() == [("empty", 0), ("lab", 2)]
     assert listed("?ip_version=6") == [("empty", 0), ("lab", 1)]

@@ -96,6 +96,12 @@ def test_networks_and_subnets_are_made_and_found_by_name(client: Client) -> None
         "blue-v6",
     }
     assert client.ask("network", "show", "blue")["id"] == network["id"]
+    # without a port, all but network, broadcast and gateway are free
+    told = client.ask("ip", "availability", "show", "blue")
+    counted = {each["cidr"]: each for each in told["subnet_ip_availability"]}
+    assert (counted["10.9.0.0/24"]["total_ips"], counted["10.9.0.0/24"]["used_ips"]) == (253, 0)
+    (listed,) = client.ask("ip", "availability", "list", "--ip-version", "4")
+    assert (listed["Network Name"], listed["Total IPs"], listed["Used IPs"]) == ("blue", 253, 0)
 
 
 def test_overlapping_ranges_are_refused(client: Client) -> None:

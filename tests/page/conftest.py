@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    Route,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.page.tenant import Tenant, add_users
 from tests.service import FAKE_BACKEND, PATIENCE, Installation, installation
@@ -31,6 +39,8 @@ WAIT_MILLISECONDS = 20_000 * PATIENCE
 THEMES = ("light", "dark")
 WIDTHS = (360, 768, 1280)
 SCREENSHOTS = "ABACA_SCREENSHOTS"  # a folder, to look at what tests saw
+PICTURES = "ABACA_PICTURES"  # a folder: the pictures of the documentation
+PICTURE_SIZE: ViewportSize = {"width": 960, "height": 640}
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +117,24 @@ def look(page: Page, name: str) -> None:
     """A picture for people, if they ask for it."""
     if folder := os.environ.get(SCREENSHOTS):
         page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
+
+
+def picture(page: Page, name: str, top: Locator) -> None:
+    """A picture of the documentation, if it is wanted, from `top` downwards."""
+    if PICTURES not in os.environ:
+        return
+    before = page.viewport_size
+    page.set_viewport_size(PICTURE_SIZE)
+    top.evaluate("(element) => element.scrollIntoView({block: 'start'})")
+    page.mouse.move(PICTURE_SIZE["width"] - 1, PICTURE_SIZE["height"] - 1)
+    end = page.locator("main > :last-child").evaluate("(it) => it.getBoundingClientRect().bottom")
+    height = min(PICTURE_SIZE["height"], end + 16)
+    page.screenshot(
+        path=Path(os.environ[PICTURES], f"{name}.png"),
+        clip={"x": 0, "y": 0, "width": PICTURE_SIZE["width"], "height": height},
+    )
+    assert before is not None
+    page.set_viewport_size(before)
 
 
 def look_at_all_widths(page: Page, name: str) -> None:

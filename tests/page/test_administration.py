@@ -107,10 +107,13 @@ def test_quotas_of_a_user_and_of_a_share_type(administration: Page, root: Tenant
     page = administration
     types = root("GET", "/v2/types")["share_types"]
     default = next(one["id"] for one in types if one["name"] == "default")
-    for query, option in ((f"share_type={default}", f"--share-type {default}"), (
-        "user_id=alice",
-        "--user alice",
-    )):
+    for query, option in (
+        (f"share_type={default}", f"--share-type {default}"),
+        (
+            "user_id=alice",
+            "--user alice",
+        ),
+    ):
         page.get_by_label("Project", exact=True).fill("red")
         if "alice" in query:
             page.get_by_label("User (its id, or none)").fill("alice")
@@ -129,12 +132,16 @@ def test_quotas_of_a_user_and_of_a_share_type(administration: Page, root: Tenant
         assert root("GET", f"/v2/quota-sets/red?{query}")["quota_set"]["shares"] == 7
         assert root("GET", "/v2/quota-sets/red")["quota_set"]["shares"] != 7
         form = _form(page, "Back to the defaults")
-        expect(form.get_by_label(COMMAND)).to_have_text(f"openstack share quota delete red {option}")
+        expect(form.get_by_label(COMMAND)).to_have_text(
+            f"openstack share quota delete red {option}"
+        )
         _submit(form)
         assert root("GET", f"/v2/quota-sets/red?{query}")["quota_set"]["shares"] != 7
 
 
-def test_what_is_stuck_is_deleted_by_force(administration: Page, root: Tenant, alice: Tenant) -> None:
+def test_what_is_stuck_is_deleted_by_force(
+    administration: Page, root: Tenant, alice: Tenant
+) -> None:
     page = administration
     share = alice.share(f"stuck-{uuid4().hex[:8]}", alice.share_network("forced", "10.36.0.0/24"))
     root("POST", f"/v2/shares/{share}/action", {"reset_status": {"status": "error_deleting"}})

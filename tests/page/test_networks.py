@@ -180,17 +180,13 @@ def test_administrators_remove_a_subnet_by_force(page: Page, alice: Tenant) -> N
     form = _form(page, "Remove fd00:42::/64 by force")
     expect(form.get_by_role("checkbox")).to_have_count(0)
     command = form.get_by_label(COMMAND)
-    expect(command).to_have_text(
-        f"openstack share network subnet removal check {network} {subnet}"
-    )
+    expect(command).to_have_text(f"openstack share network subnet removal check {network} {subnet}")
     _submit(form, "Check first")
     expect(form.get_by_text("Yes: it can be removed.", exact=True)).to_be_visible()
     expect(form.get_by_text("Export locations that go: 1")).to_contain_text("[fd00:42::")
     expect(form.get_by_text("Access rules that serve nobody any more: 1")).to_be_visible()
     expect(form.get_by_text("Clients that are cut off: 0")).to_be_visible()
-    expect(command).to_have_text(
-        f"openstack share network subnet removal force {network} {subnet}"
-    )
+    expect(command).to_have_text(f"openstack share network subnet removal force {network} {subnet}")
     look(page, "force")
     form.get_by_role("checkbox").press("Space")
     _submit(form, "Remove fd00:42::/64 by force")
@@ -252,7 +248,9 @@ def test_who_comes_later_sees_the_steps_of_a_change(
     end = items.filter(has_text="active again")
     expect(end).to_contain_text("in progress")
     if user == "alice":
-        expect(page.get_by_role("heading", name="The share network is being changed")).to_be_visible()
+        expect(
+            page.get_by_role("heading", name="The share network is being changed")
+        ).to_be_visible()
         expect(items.filter(has_text="on fd00:44::/64: 0 of 1")).to_contain_text("in progress")
     else:
         expect(page.get_by_role("heading", name="A subnet is added")).to_be_visible()

@@ -85,7 +85,8 @@ def test_each_client_network_has_its_own_lines(page: Page, alice: Tenant) -> Non
     log_in(page)
     page.get_by_role("link", name="wide", exact=True).click()
     paths = [
-        one["path"] for one in alice("GET", f"/v2/shares/{share}/export_locations")["export_locations"]
+        one["path"]
+        for one in alice("GET", f"/v2/shares/{share}/export_locations")["export_locations"]
     ]
     assert len(paths) == 3
     for way, start in (

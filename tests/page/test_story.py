@@ -1,7 +1,7 @@
 """The demonstration's story by clicks, on the Linux back end, over IPv4 and IPv6: networks, a
 share, clients by real NFS, a subnet for a network in use, and one that goes again.
 
-With `ABACA_SCREENSHOTS=docs/pictures` it makes the pictures of the documentation, too.
+`make page-pictures` has it write the pictures of the documentation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from abaca.admin import clouds_file, demo
 from abaca.admin.demo_scene import Scene
 from abaca.admin.demo_steps import CLIENTS, RULES, SUBNETS
-from tests.page.conftest import log_in, look_at_all_widths
+from tests.page.conftest import log_in, look_at_all_widths, picture
 from tests.page.test_networks import SUBNET, insist
 
 pytestmark = [
@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.sampled_file(2),
 ]
 
+FREE = {4: 99 - 10, 6: 0xFFFF - 0x10}  # of the pools in SUBNETS; the share server has one of each
 BLUE = CLIENTS["blue-client"][0].partition("/")[0]
 
 
@@ -102,6 +103,7 @@ def test_networks_and_a_share_are_made(page: Page, scene: Scene) -> None:
         _submit(form)
         expect(page.get_by_role("row", name=rule)).to_contain_text("active")
     look_at_all_widths(page, "page-share")
+    picture(page, "page-share", page.get_by_role("banner"))
 
 
 def test_a_client_mounts_by_what_is_shown_and_is_named(page: Page, scene: Scene) -> None:
@@ -117,6 +119,14 @@ def test_a_client_mounts_by_what_is_shown_and_is_named(page: Page, scene: Scene)
     with scene.working_client(client, _location(page, "Mount over IPv4")):
         page.get_by_role("button", name="Who is connected?").click()
         expect(page.get_by_role("row", name=BLUE)).to_be_visible()
+        picture(page, "page-reach", page.get_by_role("heading", name="Connected clients"))
+        page.get_by_role("link", name="Topology", exact=True).click()
+        page.get_by_role("button", name="Count clients").click()
+        row = page.get_by_role("listitem").filter(has_text="docs")
+        expect(row).to_contain_text("clients: 1")
+        for version in (4, 6):
+            subnet = page.get_by_role("listitem").filter(has_text=SUBNETS["blue", version][0])
+            expect(subnet).to_contain_text(f"{FREE[version]} free")
 
 
 def test_a_subnet_of_each_family_is_added_in_use(page: Page, scene: Scene) -> None:
@@ -131,12 +141,14 @@ def test_a_subnet_of_each_family_is_added_in_use(page: Page, scene: Scene) -> No
         expect(form.get_by_text("Addresses needed: 1")).to_be_visible()
         if version == 6:
             look_at_all_widths(page, "page-check")
+            picture(page, "page-check", form)
         form.get_by_role("button", name="Add a subnet").click()
         expect(page.get_by_role("row", name=cidr)).to_be_visible()
         steps = page.get_by_role("listitem")
         expect(steps.filter(has_text="active again")).to_contain_text("done")
         expect(steps.filter(has_text="an export location there")).to_contain_text("1 of 1")
     look_at_all_widths(page, "page-network")
+    picture(page, "page-steps", page.get_by_role("banner"))
     page.get_by_role("link", name="docs", exact=True).click()
     network = _id(scene, "/network/v2.0/networks", "networks", "green")
     client = scene.add_client("page-b", "green", network, *CLIENTS["green-client"])
@@ -144,6 +156,13 @@ def test_a_subnet_of_each_family_is_added_in_use(page: Page, scene: Scene) -> No
         label = f"Mount over IPv{version} from {SUBNETS['green', version][0]}"
         location = _location(page, label)
         assert scene.nfs(client, "read", location, "IPv4.txt")["ok"]
+    page.get_by_role("link", name="Topology", exact=True).click()
+    with scene.working_client(client, location):
+        page.get_by_role("button", name="Count clients").click()
+        row = page.get_by_role("listitem").filter(has_text="docs")
+        expect(row.get_by_text("clients: ")).to_be_visible()
+        look_at_all_widths(page, "page-topology")
+        picture(page, "page-topology", page.get_by_role("banner"))
 
 
 def test_a_subnet_drains_and_goes(page: Page, scene: Scene) -> None:
@@ -154,15 +173,16 @@ def test_a_subnet_drains_and_goes(page: Page, scene: Scene) -> None:
     _submit(form)
     expect(page.get_by_role("heading", name=f"{cidr} drains")).to_be_visible()
     look_at_all_widths(page, "page-drain")
+    picture(page, "page-drain", page.get_by_role("heading", name="Subnets"))
     insist(_form(page, f"Remove the subnet {cidr}"))
     expect(page.get_by_role("row", name=cidr)).to_have_count(0)
     expect(page.get_by_role("listitem").filter(has_text="active again")).to_contain_text("done")
     page.get_by_role("link", name="Topology", exact=True).click()
     expect(page.get_by_role("listitem").filter(has_text="docs")).to_be_visible()
-    look_at_all_widths(page, "page-topology")
     page.get_by_role("link", name="Administration", exact=True).click()
     expect(page.get_by_role("heading", name="Services")).to_be_visible()
     look_at_all_widths(page, "page-administration")
+    picture(page, "page-administration", page.get_by_role("banner"))
 
 
 def test_everything_is_deleted_again(page: Page, scene: Scene) -> None:

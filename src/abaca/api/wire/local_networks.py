@@ -18,7 +18,16 @@ from msgspec import UNSET, UnsetType
 from abaca.api.wire import bodies
 from abaca.api.wire.bodies import Identifier, Text
 from abaca.api.wire.fields import Constant, Field, View
-from abaca.api.wire.schemas import FLAG, NUMBER, NUMBER_OR_NULL, TEXT, TEXT_OR_NULL, TEXTS, Schema, object_of
+from abaca.api.wire.schemas import (
+    FLAG,
+    NUMBER,
+    NUMBER_OR_NULL,
+    TEXT,
+    TEXT_OR_NULL,
+    TEXTS,
+    Schema,
+    object_of,
+)
 from abaca.errors import Invalid
 
 BASE = "/network"

@@ -20,9 +20,10 @@ export function watchOf(watch, network, operations) {
   const known = watch?.network === network.id ? watch : null;
   if (known && !(known.isOver && isChanging)) return { ...known, isOver: !isChanging };
   if (!isChanging) return watch;
-  const work = operations.find(({ name }) => name in WORK);
+  const work = operations.find(({ name }) => Object.hasOwn(WORK, name));
   // ids of work: its name, the server, then the subnet or the security service
-  return { kind: WORK[work?.name] ?? "change", network: network.id, subnet: work?.id.split(":")[2], since: Date.now(), isOver: false };
+  const subject = work?.id.split(":")[2];
+  return { kind: subject ? WORK[work.name] : "change", network: network.id, subnet: subject, since: Date.now(), isOver: false };
 }
 
 export function Steps({ watch, open }) {
