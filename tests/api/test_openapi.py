@@ -171,6 +171,7 @@ def read_by(route: Route, service: Service) -> set[str]:
 # These take the filters that the domain names; the table names the domain's, too.
 BY_DOMAIN = {
     "share_servers.index",
+    "local_networks.list_ip_availabilities",
     "local_networks.list_networks",
     "local_networks.list_subnets",
     "local_rbac_policies.index",

@@ -103,14 +103,19 @@ def _bodies(routes: Iterable[Route]) -> dict[str, Schema]:
 
 
 def _views(routes: Iterable[Route], version: int) -> dict[str, Schema]:
-    """The resources as answers show them, by their names."""
-    given = [route.gives for route in routes if route.gives]
+    """The resources as answers show them, by their names. Who lists some may choose their members
+    (`fields`): then any may be absent."""
+    given = [(route.gives, "fields" in route.query) for route in routes if route.gives]
+    chosen_from = {answer.view for answer, chooses in given if chooses}
     shown = {
         _view_name(answer.view, answer.level): (answer.view, answer.level)
-        for answer in given
+        for answer, _ in given
         if answer.view
     }
-    return {name: _shown(view, level, version) for name, (view, level) in sorted(shown.items())}
+    return {
+        name: _shown(view, level, version) | ({"required": []} if view in chosen_from else {})
+        for name, (view, level) in sorted(shown.items())
+    }
 
 
 def _view_name(view: View, level: int) -> str:
