@@ -1,4 +1,4 @@
-"""How many addresses of local networks may be given out, and how many of them are taken: by whatever
+"""How many addresses of local networks may be given out, and how many of them are taken: all that
 may not be given out now (ports, machines, what was set aside)."""
 
 from __future__ import annotations
