@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 
@@ -67,3 +68,9 @@ def test_a_value_of_another_type_is_said_and_no_traceback_shown(
     engine.dispose()
     assert code == 1 or (code == 2 and "what Abaca never writes" in said and "names the" in said)
     assert code == 2 or table == "share_servers"  # LIKE finds no bytes: the row is just not told of
+
+
+def test_the_api_is_looked_for_where_it_was_told_to_listen(conf: cfg.ConfigOpts) -> None:
+    code, said = status(conf, "--json", "--listen", "::1", "--port", "9")
+    assert code == 1
+    assert json.loads(said)["api"]["url"] == "http://[::1]:9"

@@ -171,6 +171,7 @@ def doctor(settings: Settings, network: str | None, client: str | None, share: s
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with all that needs attention.")
+@address_options
 @common_options
 def status(settings: Settings, as_json: bool) -> None:
     """Say how the installation is: what runs on this machine, the back ends with their servers,
@@ -183,6 +184,7 @@ def status(settings: Settings, as_json: bool) -> None:
     Examples:
       abaca status
       abaca status --json
+      abaca status --port 9000   (of `abaca serve --port 9000`)
     """
     from abaca.admin.status import run
 

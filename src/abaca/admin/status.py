@@ -88,7 +88,7 @@ def _of_this_machine(conf: cfg.ConfigOpts, api: dict[str, Any]) -> list[Problem]
             Problem(
                 what="the API does not answer",
                 id=api["url"],
-                why="its log says why",
+                why="its log says why; if it was started with --listen or --port, give them here",
                 do="abaca doctor",
             )
         )
