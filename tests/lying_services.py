@@ -60,9 +60,11 @@ class Lies(BaseHTTPRequestHandler):
         """Nothing."""
 
     def do_POST(self) -> None:
-        """A token for the service that asks."""
-        self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        if not self.path.endswith("/auth/tokens"):
+        """A token for the service that asks; a user named "hang" waits for one."""
+        if b'"hang"' in self.rfile.read(int(self.headers.get("Content-Length", "0"))):
+            self._hang()
+            return
+        if not self.path.partition("?")[0].endswith("/auth/tokens"):
             self.do_GET()
             return
         self._answer(201, self._token("service"), {"X-Subject-Token": "service-token"})

@@ -12,6 +12,7 @@ from typing import Any
 import requests
 from keystoneauth1.session import Session, TCPKeepAliveAdapter
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 _MOST_BYTES = 16 * 1024 * 1024
 _SECONDS = 60.0
@@ -57,6 +58,10 @@ class _Bounded(TCPKeepAliveAdapter):
                         f"{request.url}: the answer took more than {self._seconds:g} s",
                         request=request,
                     )
+        except (
+            HTTPError
+        ) as error:  # broken off, or not packed as it says: requests has names for it
+            raise RequestException(f"{request.url}: {error}", request=request) from error
         finally:
             if not response.raw.closed and not response.raw.isclosed():
                 response.close()

@@ -3,6 +3,7 @@ memory nor threads are lost."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -79,6 +80,46 @@ def test_who_has_a_confirmed_token_does_not_notice(server: Server, lie: str) -> 
             assert server.ask("GET", "/healthcheck")[0] == 200
             assert time.monotonic() - began < 3
         assert resident(server) < 600
+
+
+def test_logins_that_hang_keep_no_request_and_no_other_client_waiting(server: Server) -> None:
+    """Anybody may log in by way of the page, and there are two threads for all requests."""
+    assert asked(server, HONEST) == 200
+    with ExitStack() as stack:
+        for _ in range(40):
+            liar = stack.enter_context(Connection(server.port, source="127.0.0.2"))
+            liar.send(login("hang"))
+        for _ in range(5):
+            began = time.monotonic()
+            assert asked(server, HONEST) == 200
+            with Connection(server.port, 60, source="127.0.0.3") as other:
+                other.send(login("alice"))
+                answer = other.answer()
+            assert answer is not None and answer.status == 201
+            assert answer.headers["x-subject-token"] == "service-token"
+            assert time.monotonic() - began < 5
+
+
+def test_what_is_no_login_is_refused_by_the_route(server: Server) -> None:
+    path = "/ui/v3/auth/tokens"
+    with Connection(server.port) as connection:
+        for asked_for, status in (
+            (request("POST", path), 415),
+            (request("POST", path, body=b"{}"), 400),
+            (request("POST", path, body=b"[" * 9000), 413),
+            (request("GET", path), 405),
+            (login("alice"), 201),
+        ):
+            connection.send(asked_for)
+            answer = connection.answer()
+            assert answer is not None and answer.status == status, asked_for
+
+
+def login(user: str) -> bytes:
+    """A request of the page's."""
+    identity = {"methods": ["password"], "password": {"user": {"name": user, "password": "pw"}}}
+    body = json.dumps({"auth": {"identity": identity}}).encode()
+    return request("POST", "/ui/v3/auth/tokens", body=body)
 
 
 @pytest.mark.parametrize("lie", ["drip", "endless", "bomb"])

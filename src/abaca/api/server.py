@@ -33,6 +33,7 @@ from abaca.api.cleartext import refuse_cleartext, refuse_unusable_tls
 from abaca.api.door.application import Door
 from abaca.api.door.connections import Connections
 from abaca.api.door.environment import Proxies
+from abaca.api.page import serving as page
 from abaca.api.routing import DEFAULTS
 from abaca.config import database_url
 from abaca.db import migrations
@@ -131,10 +132,15 @@ def _door(conf: cfg.ConfigOpts, app: WsgiApp, authenticate: Authenticator, audit
     proxies = Proxies(api.trusted_proxies)
     connections = Connections(api.port, api.connections_per_client, proxies)
     return Door(
-        app, authenticate, OPEN_PATHS, threads=api.threads, most_bytes=api.max_body_bytes,
-         proxies=proxies, connections=connections,
+        app,
+        page.with_logins(authenticate, conf),
+        OPEN_PATHS - {page.LOGIN},
+        threads=api.threads,
+        most_bytes=api.max_body_bytes,
+        proxies=proxies,
+        connections=connections,
         audit=audit,
-    )  # fmt: skip
+    )
 
 
 def _server(conf: cfg.ConfigOpts) -> Any:

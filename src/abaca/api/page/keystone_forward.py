@@ -3,14 +3,16 @@ configured Keystone and to nothing else. Nothing is kept.
 
 The browser may ask only the server that the page is from. Open to everybody, so it is narrow: one
 method, a small body that has the shape of a login, a fixed address, no redirects, an answer of
-limited size within a limited time, and few requests at once.
+limited size within a limited time, and few requests at once, in threads of their own: whoever logs
+in, right or wrong, takes none of the few that carry requests out (`LoginsInTurn`).
 
 Needs the extra `openstack`; nothing imports this module unless `[api] auth_strategy = keystone`.
 """
 
 from __future__ import annotations
 
-from threading import BoundedSemaphore
+import asyncio
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Literal
 
 import falcon
@@ -18,23 +20,28 @@ import msgspec
 from keystoneauth1.exceptions import ClientException
 from keystoneauth1.loading import session as session_loading
 from oslo_config import cfg
+from requests import Response
 from requests.exceptions import RequestException
 
 from abaca.api import keystone
+from abaca.api.authenticator import Authenticator
+from abaca.api.door.checks import Checks
 from abaca.api.faults import NotIdentified, TooLarge, UnsupportedMediaType
 from abaca.api.wire import bodies
 from abaca.bounded_http import bound
-from abaca.errors import Invalid, ServiceDown
+from abaca.errors import CallerError, Invalid, ServiceDown
+from abaca.values import Caller
 
 PATH = "/v3/auth/tokens"
 MOST_BYTES = 8192
 _ANSWER_BYTES, _SECONDS = 256 * 1024, 10.0
-_AT_ONCE = 4  # threads that wait for Keystone; others are told to try again
+_AT_ONCE, _OF_ONE_CLIENT = 4, 2  # logins; others wait for their turn
+_PATIENCE = 20.0  # seconds that a login waits for its turn and for Keystone
+_OUTCOME = "abaca.login"  # in the environment: what Keystone said, None: nothing
 _WHITESPACE = " \t"
 _SUBJECT = "X-Subject-Token"
 
 _JSON_ONLY = "A login is JSON (Content-Type: application/json)."
-_MANY = "Too many logins at once. Try again."
 _AWAY = "Keystone does not answer, so nobody can log in. Try again later."
 _WRONG = "Keystone does not accept these credentials for that project."
 
@@ -76,15 +83,13 @@ class KeystoneForward:
             _ANSWER_BYTES,
             _SECONDS,
         )
-        self._free = BoundedSemaphore(_AT_ONCE)
+        # one session for everybody: what Keystone, or a proxy before it, would have one user keep
+        self._session.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Keystone's answer: its token in the header X-Subject-Token, and what it is for."""
-        login = _login(req)
-        if not self._free.acquire(blocking=False):
-            raise ServiceDown(_MANY)
+    def ask(self, login: dict[str, Any]) -> Response | None:
+        """What Keystone says to a login; None when it says nothing."""
         try:
-            answer = self._session.request(
+            answer: Response = self._session.request(
                 self._url,
                 "POST",
                 json=login,
@@ -95,10 +100,15 @@ class KeystoneForward:
                 log=False,  # it holds a password
                 headers={"Accept": "application/json"},
             )
-        except (ClientException, RequestException) as error:
-            raise ServiceDown(_AWAY) from error
-        finally:
-            self._free.release()
+        except (ClientException, RequestException):
+            return None
+        return answer
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Keystone's answer: its token in the header X-Subject-Token, and what it is for."""
+        answer = req.env[_OUTCOME] if _OUTCOME in req.env else self.ask(read(req))
+        if answer is None:
+            raise ServiceDown(_AWAY)
         token = answer.headers.get(_SUBJECT, "")
         if answer.status_code in (400, 401, 403, 404):
             raise NotIdentified(_WRONG, "Keystone")
@@ -110,7 +120,52 @@ class KeystoneForward:
         resp.content_type, resp.data = "application/json", answer.content
 
 
-def _login(req: falcon.Request) -> dict[str, Any]:
+class LoginsInTurn:
+    """An Authenticator that also has Keystone asked about logins, before they have a thread:
+    clients take turns."""
+
+    def __init__(self, authenticate: Authenticator, conf: cfg.ConfigOpts, path: str) -> None:
+        self._authenticate = authenticate
+        self._path = path
+        self._forward = KeystoneForward(conf)
+        self._checks = Checks(_AT_ONCE, of_one_client=_OF_ONE_CLIENT)
+
+    def __call__(self, req: falcon.Request) -> Caller:
+        """As that other one."""
+        return self._authenticate(req)
+
+    def is_known(self, environ: dict[str, Any]) -> bool:
+        """Of a login never."""
+        return not self._is_login(environ) and self._authenticate.is_known(environ)
+
+    async def prepare(
+        self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]
+    ) -> None:
+        """Let Keystone be asked. What is no login is left to the route, which says so. Raises Busy,
+        ClientGone."""
+        if not self._is_login(environ):
+            await self._authenticate.prepare(environ, client, gone)
+            return
+        try:
+            login = read(falcon.Request(environ))
+        except CallerError:
+            environ["wsgi.input"].seek(0)
+            return
+        outcome = self._checks.outcome(client, "", object(), lambda: self._forward.ask(login), gone)
+        try:
+            environ[_OUTCOME] = await asyncio.wait_for(outcome, _PATIENCE)
+        except TimeoutError:
+            environ[_OUTCOME] = None
+
+    def _is_login(self, environ: dict[str, Any]) -> bool:
+        return (
+            "wsgi.input" in environ  # else there is no body, and nothing to ask
+            and environ["REQUEST_METHOD"] == "POST"
+            and str(environ["PATH_INFO"]) == self._path
+        )
+
+
+def read(req: falcon.Request) -> dict[str, Any]:
     """What is handed on: the login, written anew. Raises Invalid, TooLarge, and for another media
     type UnsupportedMediaType."""
     # another site's form cannot send this type without asking first, which nobody answers

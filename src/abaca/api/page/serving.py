@@ -13,10 +13,12 @@ import falcon
 import msgspec
 from oslo_config import cfg
 
+from abaca.api.authenticator import Authenticator
+
 BASE = "/ui"
 _STATIC = Path(__file__).parent / "static"
 _INDEX = "index.html"
-_LOGIN = "v3/auth/tokens"  # where Keystone knows the users: keystone_forward
+LOGIN = f"{BASE}/v3/auth/tokens"  # where Keystone knows the users: keystone_forward
 _SETTINGS = "settings.json"
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -66,7 +68,7 @@ def _files() -> dict[str, bytes]:
 
 def paths() -> set[str]:
     """The URLs of the page, without slashes at their ends."""
-    return {BASE, *(f"{BASE}/{name}" for name in (*_files(), _SETTINGS, _LOGIN))}
+    return {BASE, LOGIN, *(f"{BASE}/{name}" for name in (*_files(), _SETTINGS))}
 
 
 def install(app: falcon.App[falcon.Request, falcon.Response], conf: cfg.ConfigOpts) -> None:
@@ -79,9 +81,18 @@ def install(app: falcon.App[falcon.Request, falcon.Response], conf: cfg.ConfigOp
     if conf.api.auth_strategy == "keystone":
         from abaca.api.page.keystone_forward import KeystoneForward
 
-        app.add_route(f"{BASE}/{_LOGIN}", KeystoneForward(conf))
+        app.add_route(LOGIN, KeystoneForward(conf))
     app.add_route(BASE, _Redirect())
     app.add_route(f"{BASE}/", _File(_INDEX, _files()[_INDEX]))
+
+
+def with_logins(authenticate: Authenticator, conf: cfg.ConfigOpts) -> Authenticator:
+    """`authenticate`, and where logins are handed on to Keystone what has it asked in turn."""
+    if not conf.api.page or conf.api.auth_strategy != "keystone":
+        return authenticate
+    from abaca.api.page.keystone_forward import LoginsInTurn
+
+    return LoginsInTurn(authenticate, conf, LOGIN)
 
 
 class _File:
