@@ -141,7 +141,7 @@ def test_a_search_leaves_what_matches_and_a_group_closes(page: Page, share_netwo
 def test_five_hundred_servers_begin_closed_and_are_all_drawn(page: Page) -> None:
     clock = Clock(page)
     page.evaluate(DRAW, _many(MANY))
-    expect(page.get_by_text(f"{MANY} share servers")).to_be_visible()
+    expect(page.get_by_text(f"share servers: {MANY}")).to_be_visible()
     expect(page.get_by_role("listitem")).to_have_count(0)
     asked: list[str] = []
 
