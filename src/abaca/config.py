@@ -107,3 +107,9 @@ def backend_driver(conf: cfg.ConfigOpts, backend: str) -> tuple[str, str]:
     return conf[backend].share_driver, conf[
         backend
     ].availability_zone or conf.storage_availability_zone
+
+
+def backend_host(conf: cfg.ConfigOpts, backend: str) -> str:
+    """host@backend of the back end `backend`."""
+    conf.register_opts(BACKEND_OPTIONS, group=backend)
+    return f"{conf[backend].backend_host or conf.host}@{backend}"

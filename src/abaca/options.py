@@ -543,6 +543,15 @@ BACKEND_OPTIONS: list[cfg.Opt] = [
         help="Name of the back end's driver: linux, fake, or one from a package (entry points "
         "abaca.share_drivers).",
     ),
+    cfg.Opt(
+        "backend_host",
+        Shaped("letters, digits, '.', '-' and '_'", r"^[A-Za-z0-9._-]{1,100}$"),
+        sample_default="$host",
+        help="What stands before @ in the name of this back end, instead of the worker's host: the "
+        "same on several hosts, whose workers then serve it together. Only for storage that each "
+        "of them reaches (linux: ceph_config). Its share servers can go from one host to another. "
+        "Experimental. Example: cluster.",
+    ),
     cfg.StrOpt(
         "availability_zone",
         sample_default="$storage_availability_zone",

@@ -6,6 +6,7 @@ import click
 
 from abaca.admin.database import reading, table, writing
 from abaca.admin.settings import Settings, common_options
+from abaca.domain.server_moves import share_server_moves
 from abaca.domain.services import hosts
 
 
@@ -78,14 +79,34 @@ def show(settings: Settings, name: str) -> None:
 @click.option("--reason", help="Why, for others who look.")
 @common_options
 def drain(settings: Settings, name: str, reason: str | None) -> None:
-    """Put no new shares on the host NAME. What it has is served as before; a share server on btrfs
-    stays where it is.
+    """Put no new shares on the host NAME, and have its share servers go to others. One whose data
+    are on this host only, on btrfs, stays, and is served as before.
 
     \b
     Example:
       abaca-manage host drain store-1 --reason "new disks on Friday"
     """
-    _set(settings, name, "draining", reason)
+    with writing(settings.load()) as conn:
+        moves = share_server_moves.drain(conn, name, reason)
+    _tell(name, "draining", moves)
+
+
+@host.command("evacuate")
+@click.argument("name")
+@click.option("--reason", help="Why, for others who look.")
+@common_options
+def evacuate(settings: Settings, name: str, reason: str | None) -> None:
+    """Have others take the share servers of the host NAME over, which is gone: it is fenced, and
+    what may still run there is shut out from its data. One whose data are on that host only, on
+    btrfs, stays. May be repeated.
+
+    \b
+    Example:
+      abaca-manage host evacuate store-1 --reason "its power supply has burnt"
+    """
+    with writing(settings.load()) as conn:
+        moves = share_server_moves.evacuate(conn, name, reason)
+    _tell(name, "fenced", moves)
 
 
 @host.command("enable")
@@ -114,6 +135,14 @@ def fence(settings: Settings, name: str, reason: str | None) -> None:
       abaca-manage host fence store-1 --reason "somebody was on it"
     """
     _set(settings, name, "fenced", reason)
+
+
+def _tell(name: str, state: str, moves: share_server_moves.Moves) -> None:
+    click.echo(f"The host {name} is {state}.")
+    rows = [[id_, f"goes to {target}"] for id_, target in moves.going.items()]
+    rows += [[id_, f"stays: {why}"] for id_, why in moves.staying.items()]
+    if rows:
+        click.echo(table(["Share server", "What becomes of it"], rows))
 
 
 def _set(settings: Settings, name: str, state: str, reason: str | None) -> None:

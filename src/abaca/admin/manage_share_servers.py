@@ -3,6 +3,8 @@ addition of a subnet."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from abaca.admin.database import reading, table, writing
@@ -37,12 +39,13 @@ def list_share_servers(settings: Settings) -> None:
         [
             view["id"],
             view["host"],
+            _stands_on(view),
             view["status"],
             str(len(view["share_network_subnet_ids"])),
             str(view["network_allocation_update_support"]),
             str(view["share_server_subnet_removal_support"]),
             str(view["security_service_update_support"]),
-            view["status_reason"] or "-",
+            view["status_reason"] or view["move_reason"] or "-",
         ]
         for view in found
     ]
@@ -51,6 +54,7 @@ def list_share_servers(settings: Settings) -> None:
             [
                 "Id",
                 "Host",
+                "Stands on",
                 "Status",
                 "Subnets",
                 "Network update",
@@ -130,6 +134,11 @@ def abandon_network_update(settings: Settings, share_server_id: str) -> None:
     click.echo(
         "The addition is undone; the share network is in network_change until that has ended."
     )
+
+
+def _stands_on(view: dict[str, Any]) -> str:
+    """Of a back end that several hosts serve."""
+    return f"{view['worker_host'] or '-'}{' (moving)' if view['is_moving'] else ''}"
 
 
 def _parts(text: str) -> list[str]:

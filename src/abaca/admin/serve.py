@@ -185,11 +185,11 @@ def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor, began: datetime
         )
     engine = create_engine(config.database_url(conf), pool_size=1)
     try:
-        ours = f"{conf.host}@"
+        names = conf.enabled_share_backends or [default_backend()[0]]
+        ours = {config.backend_host(conf, name) for name in names}
         _wait_until(
             lambda: any(
-                host.startswith(ours) and state == "up"
-                for host, state in _states(engine, ours, began)
+                host in ours and state == "up" for host, state in _states(engine, ours, began)
             ),
             supervisor,
         )
@@ -201,7 +201,7 @@ def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor, began: datetime
     sys.stdout.flush()
 
 
-def _states(engine: Engine, ours: str, began: datetime) -> list[tuple[str, str]]:
+def _states(engine: Engine, ours: set[str], began: datetime) -> list[tuple[str, str]]:
     """Back ends and their states. One of ours is up by a heartbeat of the worker that was started:
     the last one of the worker before can still count."""
     with read(engine) as conn:
@@ -209,9 +209,7 @@ def _states(engine: Engine, ours: str, began: datetime) -> list[tuple[str, str]]
     return [
         (
             view["host"],
-            "down"
-            if view["host"].startswith(ours) and view["updated_at"] < began
-            else view["state"],
+            "down" if view["host"] in ours and view["updated_at"] < began else view["state"],
         )
         for view in found
     ]

@@ -36,6 +36,7 @@ _QUIET = {
     "local_machines",
     "pools",
     "project_versions",
+    "service_workers",
     "services",
     "share_network_checks",
     "share_usages",

@@ -94,6 +94,14 @@ class ShareDriver(ABC):
         `restart_server` speak of its one file server. None: nobody watches it."""
         return None
 
+    @property
+    def is_shared(self) -> bool:
+        """True if workers on several hosts may serve the back end (option backend_host), because
+        all that it stores is reached from each. A share server then stands on one of them, and may
+        go to another: `leave_server`, `fence_server`, `servers_here`. What `data` holds is one for
+        all hosts."""
+        return False
+
     @abstractmethod
     def check_for_setup_error(self) -> None:
         """Prepare the back end (idempotent). Called when the worker starts, before anything else.
@@ -260,6 +268,24 @@ class ShareDriver(ABC):
         Capability `driver_handles_share_servers`.
         """
         raise _undeclared("driver_handles_share_servers")
+
+    def leave_server(self, server_id: str) -> None:
+        """Take away all that this host has of a share server that goes to another one, or went:
+        when the call returns, nothing here answers on its addresses or uses its data. The data
+        stay. Success also if nothing is there. Only if `is_shared`."""
+        raise Refused("This back end is on one host.", is_public=True)
+
+    def fence_server(self, server_id: str) -> None:
+        """Shut whatever runs for a share server out from its data, wherever it runs: on a host that
+        is gone for the service, but perhaps not for the storage. When the call returns, no write of
+        it happens any more, and it cannot come back. `ensure_server` follows on this host. Only if
+        `is_shared`."""
+        raise Refused("This back end is on one host.", is_public=True)
+
+    def servers_here(self) -> list[str]:
+        """The ids of the share servers of which something is on this host. Called every few
+        seconds, so it must be cheap. Only if `is_shared`."""
+        return []
 
     def manage_server(
         self, server_id: str, identifier: str, driver_options: Mapping[str, str]

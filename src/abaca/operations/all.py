@@ -24,8 +24,10 @@ from abaca.operations.share_resize import share_extend, share_shrink
 from abaca.operations.share_revert import share_revert
 from abaca.operations.share_server_abandon_subnet import share_server_abandon_subnet
 from abaca.operations.share_server_add_subnet import share_server_add_subnet
+from abaca.operations.share_server_arrive import share_server_arrive
 from abaca.operations.share_server_clients import share_server_clients
 from abaca.operations.share_server_delete import share_server_delete
+from abaca.operations.share_server_depart import share_server_depart
 from abaca.operations.share_server_manage import share_server_manage
 from abaca.operations.share_server_remove_subnet import share_server_remove_subnet
 from abaca.operations.share_server_unmanage import share_server_unmanage
@@ -62,8 +64,10 @@ WORKFLOWS = (
     share_revert,
     share_server_abandon_subnet,
     share_server_add_subnet,
+    share_server_arrive,
     share_server_clients,
     share_server_delete,
+    share_server_depart,
     share_server_manage,
     share_server_remove_subnet,
     share_server_unmanage,

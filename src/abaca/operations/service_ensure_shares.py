@@ -19,9 +19,10 @@ _LOG = logging.getLogger(__name__)
 
 @workflow(on_failure=services.ensured)
 def service_ensure_shares(service_host: str) -> None:
-    for server_id in tx(share_servers.serving_ids, service_host):
+    mine = serving.current().worker_host
+    for server_id in tx(share_servers.serving_ids, service_host, mine):
         with serving.current().locks.exclusive(server_id):
-            if not tx(share_servers.is_serving, server_id):
+            if not tx(share_servers.is_serving, server_id, mine):
                 continue  # it went while its lock was waited for
             server = later(driver_values.server_with_added_subnets, server_id)
             shares = later(driver_values.shares_of_server, server_id)

@@ -24,9 +24,11 @@ from abaca.workflow.steps import look
 
 @dataclass(frozen=True)
 class Serving:
-    """`drivers`: host@backend → driver. `engine`, `cipher`: for the secrets that a call of a driver
-    needs; see `driver_calls`. `backup_seconds`: how long a backup, or restoring one, may take."""
+    """`worker_host`: whose queue the work comes from. `drivers`: host@backend → driver. `engine`,
+    `cipher`: for the secrets that a call of a driver needs; see `driver_calls`. `backup_seconds`:
+    how long a backup, or restoring one, may take."""
 
+    worker_host: str
     drivers: dict[str, ShareDriver]
     networks: NetworkPlugin
     engine: Engine

@@ -42,7 +42,7 @@ def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
     logged and does not stop the others.
     """
     with read(engine) as conn:
-        server_ids = share_servers.serving_ids(conn, host)
+        server_ids = share_servers.serving_ids(conn, host, runtime.worker_host)
     with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix=f"ensure {host}") as threads:
         attempts = [
             threads.submit(ensure, engine, host, server_id, runtime) for server_id in server_ids
@@ -72,8 +72,8 @@ def ensure(
     """
     with serving.current().locks.exclusive(server_id):
         with read(engine) as conn:
-            if not share_servers.is_serving(conn, server_id):
-                return  # it went while its lock was waited for
+            if not share_servers.is_serving(conn, server_id, runtime.worker_host):
+                return  # it went, to another host perhaps, while its lock was waited for
             server = driver_values.server_with_added_subnets(conn, server_id)
             shares = driver_values.shares_of_server(conn, server_id)
             snapshots = snapshot_values.of_server(conn, server_id)

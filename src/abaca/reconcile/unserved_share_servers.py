@@ -70,7 +70,7 @@ class Watch:
         """Ask about all existing servers, or the back end's own, and begin to recover those that do
         not serve. Returns how many do not."""
         with read(self._engine) as conn:
-            standing = share_servers.serving_ids(conn, self._host)
+            standing = share_servers.serving_ids(conn, self._host, self._runtime.worker_host)
         if (own := self._driver.own_server_id) is not None:
             standing.append(own)
         unserved = self._ask(standing)

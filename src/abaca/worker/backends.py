@@ -26,7 +26,7 @@ class Backend:
     """A back end of this worker. `reason`: None if it is up, otherwise why it is not.
 
     `unserved`: how many of its share servers did not serve at the last look. `restarts`: how often
-    servers had to be recovered.
+    servers had to be recovered. `is_shared`: workers of other hosts may serve it, too.
     """
 
     host: str
@@ -35,6 +35,7 @@ class Backend:
     reason: str | None = "starting"
     unserved: int = 0
     restarts: int = 0
+    is_shared: bool = False
 
 
 def default_backend() -> tuple[str, list[str]]:
@@ -66,7 +67,14 @@ def make(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backen
         conf, name, registry.driver_class(driver_name).OPTIONS
     )
     driver = registry.load(driver_name, name, options)
-    backend = Backend(host=f"{conf.host}@{name}", availability_zone=zone, driver=driver)
+    host = config.backend_host(conf, name)
+    is_shared = host != f"{conf.host}@{name}"
+    backend = Backend(host=host, availability_zone=zone, driver=driver, is_shared=is_shared)
+    if is_shared and not driver.is_shared:
+        raise Unavailable(
+            f"Back end {host}: backend_host is for storage that several hosts reach, which this is "
+            "not. With the linux driver, set ceph_config."
+        )
     needs_networks = driver.makes_networks and driver.capabilities.driver_handles_share_servers
     if conf.network_plugin != "local" and needs_networks:
         raise Unavailable(

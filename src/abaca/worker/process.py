@@ -18,9 +18,10 @@ from sqlalchemy.engine import Engine
 from abaca import config, struct_types
 from abaca.db import migrations
 from abaca.db.encryption import Cipher
-from abaca.db.session import create_engine
+from abaca.db.session import create_engine, read
 from abaca.dns import settings as dns_settings
 from abaca.domain.local_networks.local_ports import SqlPortStore
+from abaca.domain.services import services
 from abaca.domain.services.driver_data import SqlDriverData
 from abaca.operations import all as operations
 from abaca.operations import serving
@@ -33,6 +34,7 @@ from abaca.reconcile import (
     finished_work,
     late_addresses,
     measured_usage,
+    moved_share_servers,
     passes,
     schedules,
     soft_deleted_shares,
@@ -96,6 +98,7 @@ class Worker:
             driver.data = SqlDriverData(self.engine, host)
         serving.start(
             serving.Serving(
+                worker_host=self._conf.host,
                 drivers=drivers,
                 networks=networks,
                 engine=self.engine,
@@ -162,12 +165,21 @@ class Worker:
 
     def _watch(self, backend: backends.Backend, watch: Watch) -> None:
         if backend.reason is None:  # else all its servers are ensured when it comes up
+            if backend.is_shared:
+                moved_share_servers.leave(self.engine, backend.host, self._runtime)
             backend.unserved = watch.look()
             backend.restarts = watch.restarts
 
     def _measure_usage(self, backend: backends.Backend) -> None:
-        if backend.reason is None:
+        if backend.reason is None and backend.host in self._led():
             measured_usage.measure(self.engine, backend.host, backend.driver, self._runtime)
+
+    def _led(self) -> set[str]:
+        """The back ends that this worker speaks for: of shared ones one of their workers does what
+        is about all of it."""
+        with read(self.engine) as conn:
+            shared = services.led(conn, self._conf.host)
+        return {b.host for b in self.backends if not b.is_shared or b.host in shared}
 
     def _await_deaths(self, backend: backends.Backend, watch: Watch) -> None:
         while not self._stopping.is_set():
@@ -178,7 +190,7 @@ class Worker:
     def _housekeeping(self) -> None:
         """Each pass by itself: one that fails keeps no other from its work."""
         engine, conf = self.engine, self._conf
-        hosts = {b.host for b in self.backends}
+        hosts = self._led()
         unused = conf.unused_share_server_cleanup_interval
         is_deferred = conf.is_deferred_deletion_enabled
         for name, work in {
@@ -223,7 +235,7 @@ class Worker:
         self._threads += [looking, *([hearing] if hearing else [])]
 
     def _retry_deletions(self) -> None:
-        deferred_deletions.retry(self.engine, {backend.host for backend in self.backends})
+        deferred_deletions.retry(self.engine, self._led())
 
     def _publish_names(self) -> None:
         dns = self._conf.dns

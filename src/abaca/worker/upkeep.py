@@ -11,7 +11,7 @@ from abaca.db.session import begin
 from abaca.domain.services import service_reports
 from abaca.domain.services.service_reports import Report
 from abaca.errors import BackendError
-from abaca.reconcile import ensured_share_servers
+from abaca.reconcile import ensured_share_servers, moved_share_servers
 from abaca.values import PoolStats
 from abaca.worker.backends import Backend
 from abaca.workflow import deadlines
@@ -29,6 +29,8 @@ def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
             f"check_for_setup_error of {backend.host}",
             runtime,
         )
+        if backend.is_shared:
+            moved_share_servers.leave(engine, backend.host, runtime)
         ensured_share_servers.ensure_all(engine, backend.host, runtime)
     except BackendError as error:
         backend.reason = error.message
@@ -62,6 +64,7 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
         security_service_update_support=capabilities.security_service_update_support,
         unserved_share_servers=backend.unserved,
         share_server_restarts=backend.restarts,
+        is_shared=backend.is_shared,
     )
     with begin(engine) as conn:
         service_reports.report(conn, sign, pools)

@@ -56,6 +56,7 @@ _STATUS_COLUMNS = (
         "created_at",
         "error",
     ),
+    *("executor_id", "owner_xid", "started_at_epoch_ms"),
 )
 _WAITS = "ENQUEUED"
 _UNFINISHED = ("PENDING", _WAITS, "DELAYED")
@@ -114,6 +115,40 @@ def enqueue(conn: Connection, *works: Work) -> None:
             },
         )
     wakening.announce(conn, {work.worker_host for work in works})
+
+
+def requeue(
+    conn: Connection,
+    share_server_id: str,
+    from_host: str,
+    to_host: str,
+    *,
+    but: str = "",
+    is_lost: bool = False,
+) -> None:
+    """Put the work on a share server and its shares that waits in one queue into another. `but`:
+    the id of what stays. `is_lost`: and what a worker has begun there, which finds at its next step
+    that it is another's."""
+    status, key = status_table(conn), f"server:{share_server_id}"
+    column = status.c.queue_partition_key
+    about = (column == key) | column.startswith(f"{key}:", autoescape=True)
+    conn.execute(
+        sa.update(status)
+        .where(
+            _in_flight(status) if is_lost else status.c.status == _WAITS,
+            status.c.queue_name == queue_name(from_host),
+            about,
+            status.c.workflow_uuid != but,
+        )
+        .values(
+            queue_name=queue_name(to_host),
+            status=_WAITS,
+            executor_id=None,
+            owner_xid=None,
+            started_at_epoch_ms=None,
+        )
+    )
+    wakening.announce(conn, {to_host})
 
 
 def _turn(conn: Connection, work: Work) -> int:

@@ -20,7 +20,14 @@ from abaca.db.tables.security_services import (
     security_services,
     share_network_security_service_association,
 )
-from abaca.db.tables.services import availability_zones, hosts, pools, services, worker_leases
+from abaca.db.tables.services import (
+    availability_zones,
+    hosts,
+    pools,
+    service_workers,
+    services,
+    worker_leases,
+)
 from abaca.db.tables.share_backups import share_backups
 from abaca.db.tables.share_group_types import (
     share_group_type_projects,
@@ -87,6 +94,7 @@ __all__ = [
     "quotas",
     "resource_locks",
     "security_services",
+    "service_workers",
     "services",
     "share_access_rules",
     "share_backups",

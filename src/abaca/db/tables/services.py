@@ -22,6 +22,8 @@ services = sa.Table(
     sa.Column("host", sa.String(255), nullable=False, unique=True),  # host@backend
     # the queue that its work goes to
     sa.Column("worker_host", sa.String(255), nullable=False, index=True),
+    # several workers may serve it; `worker_host` is then the one that does what is about all of it
+    sa.Column("is_shared", sa.Boolean, nullable=False, default=False),
     sa.Column("binary", sa.String(255), nullable=False),
     reference("availability_zone_id", "availability_zones"),
     sa.Column("disabled", sa.Boolean, nullable=False, default=False),
@@ -43,6 +45,20 @@ services = sa.Table(
     sa.Column("share_server_subnet_removal_support", sa.Boolean, nullable=False, default=False),
     sa.Column("security_service_update_support", sa.Boolean, nullable=False, default=False),
     # without another heartbeat the service counts as down from then on
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+    *timestamps(),
+)
+
+# The workers that serve a shared back end, each with its last heartbeat.
+service_workers = sa.Table(
+    "service_workers",
+    metadata,
+    sa.Column("service_host", sa.String(255), primary_key=True),  # host@backend
+    sa.Column("worker_host", sa.String(255), primary_key=True),
+    sa.Column("is_ready", sa.Boolean, nullable=False),
+    sa.Column("state_reason", sa.String(1023)),
+    sa.Column("unserved_share_servers", sa.Integer, nullable=False),
+    sa.Column("share_server_restarts", sa.Integer, nullable=False),
     sa.Column("expires_at", sa.DateTime, nullable=False),
     *timestamps(),
 )

@@ -13,6 +13,14 @@ share_servers = sa.Table(
     reference("share_network_id", "share_networks"),
     sa.Column("project_id", sa.String(255), nullable=False),
     sa.Column("host", sa.String(255), nullable=False, index=True),  # host@backend
+    # Of a back end that several workers serve: on whose host it stands. Null: there is one only.
+    sa.Column("worker_host", sa.String(255), index=True),
+    # True while it goes to that host, or leaves it; its work waits in a queue of its own.
+    sa.Column("is_moving", sa.Boolean, nullable=False, default=False),
+    # grows with each move, whose work is about no other
+    sa.Column("generation", sa.Integer, nullable=False, default=0),
+    # why its last move has not ended well
+    sa.Column("move_reason", sa.String(1023)),
     sa.Column("status", sa.String(36), nullable=False),
     sa.Column("status_reason", sa.String(1023)),
     sa.Column("identifier", sa.String(255)),

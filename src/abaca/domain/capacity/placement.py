@@ -11,7 +11,14 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import availability_zones, hosts, pools, services, share_servers
+from abaca.db.tables import (
+    availability_zones,
+    hosts,
+    pools,
+    service_workers,
+    services,
+    share_servers,
+)
 from abaca.domain.rows import messages
 from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.states import HOST, Permit
@@ -24,6 +31,18 @@ from abaca.values import Host, PlacementRequest, Pool, PoolStats
 
 _LOG = logging.getLogger(__name__)
 _MOST_CLAIMS = 20
+_ONE_TAKES_SHARES = sa.exists().where(
+    service_workers.c.service_host == services.c.host,
+    service_workers.c.is_ready,
+    service_workers.c.worker_host.in_(
+        sa.select(hosts.c.name).where(hosts.c.state.in_(HOST.permitted[Permit.TAKE_SHARES]))
+    ),
+)
+HOST_STATE = sa.case(
+    (services.c.is_shared & _ONE_TAKES_SHARES, sa.literal("up")), else_=hosts.c.state
+)
+"""Of the host of a service, joined with it; of a shared one, of whose hosts one takes shares: up.
+Null: its worker has not started since hosts are rows."""
 _POOLS = (
     sa.select(
         *[pools.c[name] for name in ("host", "stats", "allocated_capacity_gb")],
@@ -32,8 +51,7 @@ _POOLS = (
             services.c[name]
             for name in ("disabled", "is_ready", "expires_at", "created_at", "updated_at")
         ],
-        # null: its worker has not started since hosts are rows
-        hosts.c.state.label("host_state"),
+        HOST_STATE.label("host_state"),
         sa.select(sa.func.count())
         .where(share_servers.c.host == services.c.host)
         .scalar_subquery()

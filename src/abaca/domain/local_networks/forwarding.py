@@ -93,7 +93,7 @@ def _ports() -> sa.Subquery:
     of_servers = (
         sa.select(
             local_subnets.c.network_id,
-            services.c.worker_host.label("host"),
+            sa.func.coalesce(share_servers.c.worker_host, services.c.worker_host).label("host"),
             local_ports.c.mac_address,
             local_ports.c.ip_address,
         )

@@ -22,6 +22,7 @@ from abaca.domain.driver_views import driver_values
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
+from abaca.domain.share_servers import server_hosts
 from abaca.domain.share_servers import share_servers as servers
 from abaca.values import Clients, ShareServer, Value
 from abaca.workflow.queue import Work, enqueue
@@ -140,10 +141,10 @@ def give_up(conn: Connection, inquiry_id: str, service_host: str, _reason: str) 
 
 def _start(conn: Connection, project_id: str, asked: list[str], limits: RowLimits) -> str | None:
     """The id of a new inquiry; None when no back end could be asked."""
-    of_servers = sa.select(share_servers.c.host).where(share_servers.c.id.in_(asked))
+    workers = server_hosts.one_of_each(conn, asked)
     hosts = sorted(
         row.host
-        for row in conn.execute(sa.select(services).where(services.c.host.in_(of_servers)))
+        for row in conn.execute(sa.select(services).where(services.c.host.in_(workers)))
         if is_up(row._mapping)
     )
     if not hosts:
@@ -166,13 +167,13 @@ def _start(conn: Connection, project_id: str, asked: list[str], limits: RowLimit
         *[
             Work(
                 name=WORKFLOW,
-                worker_host=worker_host,
+                worker_host=workers[host],
                 project_id=project_id,
                 id=f"{WORKFLOW}:{inquiry_id}:{host}",
                 key=f"clients:{_digest(asked)}:{host}",
                 args=(inquiry_id, host),
             )
-            for host, worker_host in servers.worker_hosts(conn, set(hosts)).items()
+            for host in hosts
         ],
     )
     return inquiry_id

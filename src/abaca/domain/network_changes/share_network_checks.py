@@ -28,7 +28,8 @@ from abaca.db.tables import (
 from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
 from abaca.domain.share_networks import share_network_messages
-from abaca.domain.share_servers.share_servers import is_leftover, worker_hosts
+from abaca.domain.share_servers import server_hosts
+from abaca.domain.share_servers.share_servers import is_leftover
 from abaca.errors import CallerError, ServiceDown
 from abaca.values import Value
 from abaca.workflow.queue import Work, enqueue
@@ -286,11 +287,7 @@ def _current(
 def _start(conn: Connection, question: Question, limits: RowLimits) -> str:
     project_id = _project(conn, question.share_network_id)
     require_room_for_work(conn, project_id, limits)
-    hosts = sorted(
-        conn.scalars(
-            sa.select(share_servers.c.host).where(share_servers.c.id.in_(question.asked)).distinct()
-        )
-    )
+    workers = server_hosts.one_of_each(conn, question.asked)
     check_id = str(uuid4())
     now = utcnow()
     conn.execute(
@@ -305,7 +302,7 @@ def _start(conn: Connection, question: Question, limits: RowLimits) -> str:
             request=question.request,
             request_digest=_digest(question),
             share_server_ids=question.asked,
-            hosts=dict.fromkeys(hosts),
+            hosts=dict.fromkeys(workers),
             reasons={},
             expires_at=now + CHECK_LASTS,
             created_at=now,
@@ -323,7 +320,7 @@ def _start(conn: Connection, question: Question, limits: RowLimits) -> str:
                 key=f"check:{question.share_network_id}",
                 args=(check_id, host),
             )
-            for host, worker_host in worker_hosts(conn, set(hosts)).items()
+            for host, worker_host in workers.items()
         ],
     )
     return check_id

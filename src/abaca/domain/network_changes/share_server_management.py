@@ -24,11 +24,10 @@ from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.share_network_lock import lock, require_active
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_networks import share_network_subnets as subnets
-from abaca.domain.share_servers import departed_share_servers
+from abaca.domain.share_servers import departed_share_servers, server_hosts
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Caller, Host, NetworkAllocation, Value
-from abaca.workflow.queue import enqueue
 
 
 class ServerToManage(Value):
@@ -62,6 +61,7 @@ def manage(conn: Connection, caller: Caller, wanted: ServerToManage) -> dict[str
             share_network_id=network.id,
             project_id=network.project_id,
             host=wanted.host,
+            worker_host=server_hosts.host_for(conn, wanted.host),
             status="manage_starting",
             identifier=wanted.identifier,
             is_auto_deletable=False,
@@ -84,7 +84,6 @@ def manage(conn: Connection, caller: Caller, wanted: ServerToManage) -> dict[str
         conn,
         "share_server_manage",
         server_id,
-        wanted.host,
         msgspec.json.encode(wanted.driver_options).decode(),
     )
     return servers.get(conn, server_id)
@@ -118,9 +117,7 @@ def unmanage(conn: Connection, share_server_id: str, *, forced: bool = False) ->
     states.move(
         conn, states.SHARE_SERVER, share_server_id, "unmanage_starting", is_auto_deletable=False
     )
-    _enqueue(
-        conn, "share_server_unmanage", share_server_id, server.host, "forced" if forced else ""
-    )
+    _enqueue(conn, "share_server_unmanage", share_server_id, "forced" if forced else "")
 
 
 # --- for operations -------------------------------------------------------------------------------
@@ -171,8 +168,8 @@ def fail_managing(
 
 def resume_managing(conn: Connection, share_server_id: str, driver_options: str) -> None:
     """The server is `manage_starting` again."""
-    host = _again(conn, share_server_id, "manage_error", "manage_starting")
-    _enqueue(conn, "share_server_manage", share_server_id, host, driver_options)
+    _again(conn, share_server_id, "manage_error", "manage_starting")
+    _enqueue(conn, "share_server_manage", share_server_id, driver_options)
 
 
 def fail_unmanaging(conn: Connection, share_server_id: str, _forced: str, reason: str) -> None:
@@ -182,8 +179,8 @@ def fail_unmanaging(conn: Connection, share_server_id: str, _forced: str, reason
 
 def resume_unmanaging(conn: Connection, share_server_id: str, forced: str) -> None:
     """The server is `unmanage_starting` again."""
-    host = _again(conn, share_server_id, "unmanage_error", "unmanage_starting")
-    _enqueue(conn, "share_server_unmanage", share_server_id, host, forced)
+    _again(conn, share_server_id, "unmanage_error", "unmanage_starting")
+    _enqueue(conn, "share_server_unmanage", share_server_id, forced)
 
 
 def _service(conn: Connection, host: str) -> sa.Row[Any]:
@@ -262,7 +259,7 @@ def _locked(conn: Connection, share_server_id: str) -> sa.Row[Any]:
     return server
 
 
-def _again(conn: Connection, share_server_id: str, found: str, to: str) -> str:
+def _again(conn: Connection, share_server_id: str, found: str, to: str) -> None:
     network_id = conn.scalar(
         sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id)
     )
@@ -274,7 +271,6 @@ def _again(conn: Connection, share_server_id: str, found: str, to: str) -> str:
             "cannot be resumed."
         )
     states.move(conn, states.SHARE_SERVER, share_server_id, to, status_reason=None)
-    return servers.host_of(conn, share_server_id) or ""
 
 
 def _settle(conn: Connection, share_server_id: str, status: str, reason: str | None) -> None:
@@ -289,9 +285,8 @@ def _settle(conn: Connection, share_server_id: str, status: str, reason: str | N
         )
 
 
-def _enqueue(conn: Connection, workflow: str, share_server_id: str, host: str, *args: str) -> None:
-    worker_host = servers.worker_hosts(conn, {host})[host]
+def _enqueue(conn: Connection, workflow: str, share_server_id: str, *args: str) -> None:
     server = conn.execute(
         sa.select(share_servers).where(share_servers.c.id == share_server_id)
     ).one()
-    enqueue(conn, servers.server_work(workflow, worker_host, server, str(uuid4()), *args))
+    servers.enqueue_on(conn, workflow, [server], *args)

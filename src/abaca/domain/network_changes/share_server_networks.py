@@ -34,6 +34,7 @@ from abaca.domain.network_changes import share_network_checks as checks
 from abaca.domain.rows import states
 from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_networks import share_network_subnets as subnets
+from abaca.domain.share_servers import server_hosts
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rule_states
 from abaca.domain.snapshots import share_snapshot_instances
@@ -286,10 +287,10 @@ def begin_change(
     rows = conn.execute(
         sa.select(share_servers).where(share_servers.c.id.in_(share_server_ids))
     ).all()
-    hosts = servers.worker_hosts(conn, {row.host for row in rows})
+    queues = server_hosts.queues(conn, share_server_ids)
     enqueue(
         conn,
-        *[servers.server_work(workflow, hosts[row.host], row, which, *args) for row in rows],
+        *[servers.server_work(workflow, queues[row.id], row, which, *args) for row in rows],
     )
 
 

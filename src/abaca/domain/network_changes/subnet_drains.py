@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -32,7 +31,6 @@ from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.snapshots import share_snapshot_instances
 from abaca.errors import Conflict, Missing
 from abaca.values import Caller, ServerUpdate, Share, Value
-from abaca.workflow.queue import enqueue
 
 DEFAULT_SECONDS = 86_400
 LONGEST_SECONDS = 30 * 86_400
@@ -249,11 +247,4 @@ def _standing(
 
 def _tell_drivers(conn: Connection, subnet_id: str, standing: Sequence[sa.Row[Any]]) -> None:
     """Work for each of the servers."""
-    hosts = servers.worker_hosts(conn, {server.host for server in standing})
-    enqueue(
-        conn,
-        *[
-            servers.server_work(_WORKFLOW, hosts[s.host], s, f"{subnet_id}:{uuid4()}", subnet_id)
-            for s in standing
-        ],
-    )
+    servers.enqueue_on(conn, _WORKFLOW, standing, subnet_id, which=subnet_id)

@@ -8,7 +8,6 @@ that is set up, or given the subnet, later gets them with its network informatio
 from __future__ import annotations
 
 from collections.abc import Collection
-from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,7 +18,6 @@ from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import Refused
 from abaca.values import Value
-from abaca.workflow.queue import enqueue
 
 
 def hand_over(
@@ -39,8 +37,8 @@ def hand_over(
             f"The metadata {names} of the subnet has been deleted, but stays in effect on the "
             "share servers there.",
         )
-    hosts = servers.worker_hosts(conn, {server.host for server in standing}) if given else {}
-    if hosts:
+    told = standing if given else []
+    if told:
         project = (
             sa.select(share_networks.c.project_id)
             .join(share_network_subnets)
@@ -49,13 +47,7 @@ def hand_over(
         require_room_for_work(conn, conn.scalar(project) or "", limits)
     name = "share_server_update_subnet_metadata"
     args = (subnet_id, *sorted(given))
-    enqueue(
-        conn,
-        *[
-            servers.server_work(name, hosts[s.host], s, f"{subnet_id}:{uuid4()}", *args)
-            for s in (standing if given else [])
-        ],
-    )
+    servers.enqueue_on(conn, name, told, *args, which=subnet_id)
 
 
 # --- for the workflow -----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from abaca.domain.network_changes import (
     share_server_repairs,
 )
 from abaca.domain.recovery import resumptions
+from abaca.domain.server_moves import share_server_moves
 from abaca.domain.shares import share_management
 from abaca.domain.snapshots import snapshot_access_states, snapshot_management
 from abaca.errors import Conflict
@@ -46,6 +47,7 @@ RESUMPTIONS: dict[str, Callable[..., None]] = {
     },
     "share_manage": share_management.resume_managing,
     "share_server_abandon_subnet": share_server_repairs.resume_abandonment,
+    "share_server_arrive": share_server_moves.resume_arrival,
     "share_server_add_subnet": share_server_repairs.resume_addition,
     "share_server_manage": share_server_management.resume_managing,
     "share_server_remove_subnet": share_server_repairs.resume_removal,

@@ -76,7 +76,7 @@ def get(conn: Connection) -> Condition:
     query = (
         sa.select(
             services,
-            hosts.c.state.label("host_state"),
+            placement.HOST_STATE.label("host_state"),
             hosts.c.state_reason.label("host_reason"),
         )
         .outerjoin(hosts, hosts.c.name == services.c.worker_host)

@@ -50,14 +50,16 @@ def register(
 
 def find(conn: Connection) -> list[dict[str, Any]]:
     """Hosts by name: what is stored, `state` (up, draining, fenced, or down: its worker does not
-    live), `back_ends` and `share_servers` (how many)."""
+    live), `stored_state`, whether its worker `lives`, `back_ends` and `share_servers` (how
+    many)."""
     back_ends = (
         sa.select(sa.func.count()).where(services.c.worker_host == hosts.c.name).scalar_subquery()
     )
+    stands_on = sa.func.coalesce(share_servers.c.worker_host, services.c.worker_host)
     servers = (
         sa.select(sa.func.count())
         .select_from(share_servers.join(services, services.c.host == share_servers.c.host))
-        .where(services.c.worker_host == hosts.c.name)
+        .where(stands_on == hosts.c.name)
         .scalar_subquery()
     )
     query = sa.select(
@@ -67,7 +69,7 @@ def find(conn: Connection) -> list[dict[str, Any]]:
         (worker_leases.c.expires_at > _clock(conn)).label("lives"),
     ).outerjoin(worker_leases, worker_leases.c.host == hosts.c.name)
     rows = conn.execute(query.order_by(hosts.c.name)).mappings()
-    return [{**row, "state": _shown_state(row)} for row in rows]
+    return [{**row, "state": _shown_state(row), "stored_state": row["state"]} for row in rows]
 
 
 def get(conn: Connection, name: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -11,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import upsert, utcnow
-from abaca.db.tables import availability_zones, pools, services
+from abaca.db.tables import availability_zones, pools, service_workers, services
+from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.services.services import BINARY
 from abaca.values import PoolStats, Value
 
@@ -21,7 +23,8 @@ class Report(Value):
     seconds until it counts as down.
 
     `unserved_share_servers`: how many of its servers do not serve but should.
-    `share_server_restarts`: how many recoveries there were since the worker started.
+    `share_server_restarts`: how many recoveries there were since the worker started. `is_shared`:
+    other workers may serve it, too.
     """
 
     host: str
@@ -36,13 +39,17 @@ class Report(Value):
     security_service_update_support: bool = False
     unserved_share_servers: int = 0
     share_server_restarts: int = 0
+    is_shared: bool = False
 
 
 def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
     """Store a heartbeat with the current pools; what is allocated on a pool is not touched."""
     now = utcnow()
+    if sign.is_shared and not _leads(conn, sign, now):
+        return
     columns = {
         "worker_host": sign.worker_host,
+        "is_shared": sign.is_shared,
         "availability_zone_id": _zone_id(conn, sign.availability_zone),
         "is_ready": sign.is_ready,
         "state_reason": sign.reason and sign.reason[:1023],
@@ -50,8 +57,8 @@ def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
         "network_allocation_update_support": sign.network_allocation_update_support,
         "share_server_subnet_removal_support": sign.share_server_subnet_removal_support,
         "security_service_update_support": sign.security_service_update_support,
-        "unserved_share_servers": sign.unserved_share_servers,
-        "share_server_restarts": sign.share_server_restarts,
+        "unserved_share_servers": _sum_of(sign, "unserved_share_servers"),
+        "share_server_restarts": _sum_of(sign, "share_server_restarts"),
         "expires_at": now + timedelta(seconds=sign.lasts),
         "updated_at": now,
     }
@@ -72,6 +79,42 @@ def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
                     host=host, service_host=sign.host, allocated_capacity_gb=0, **values
                 )
             )
+
+
+def _leads(conn: Connection, sign: Report, now: datetime) -> bool:
+    """Store the heartbeat among those of the other workers of a shared back end. Whether this one
+    speaks for all of it: as long as it is ready, nobody else does."""
+    mine = {
+        "is_ready": sign.is_ready,
+        "state_reason": sign.reason and sign.reason[:1023],
+        "unserved_share_servers": sign.unserved_share_servers,
+        "share_server_restarts": sign.share_server_restarts,
+        "expires_at": now + timedelta(seconds=sign.lasts),
+        "updated_at": now,
+    }
+    names = {"service_host": sign.host, "worker_host": sign.worker_host}
+    conn.execute(
+        upsert(conn, service_workers)
+        .values(created_at=now, **names, **mine)
+        .on_conflict_do_update(index_elements=list(names), set_=mine)
+    )
+    query = sa.select(services).where(services.c.host == sign.host).with_for_update()
+    service = conn.execute(query).one_or_none()
+    if service is None or service.worker_host == sign.worker_host:
+        return True
+    return sign.is_ready and not is_up(service._mapping)
+
+
+def _sum_of(sign: Report, name: str) -> Any:
+    """Of all workers of a shared back end, of which this one's is stored."""
+    if not sign.is_shared:
+        return getattr(sign, name)
+    column = service_workers.c[name]
+    return (
+        sa.select(sa.func.coalesce(sa.func.sum(column), 0))
+        .where(service_workers.c.service_host == sign.host)
+        .scalar_subquery()
+    )
 
 
 def _zone_id(conn: Connection, name: str) -> str:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import availability_zones, hosts, services
+from abaca.db.tables import availability_zones, hosts, service_workers, services
 from abaca.domain.capacity import placement
 from abaca.domain.rows.heartbeats import is_up
 from abaca.errors import Conflict, Missing
@@ -31,7 +31,7 @@ def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
         sa.select(
             services,
             availability_zones.c.name.label("zone"),
-            hosts.c.state.label("host_state"),
+            placement.HOST_STATE.label("host_state"),
             hosts.c.state_reason.label("host_reason"),
         )
         .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
@@ -73,21 +73,37 @@ def ensure_shares(conn: Connection, host: str) -> None:
     if not is_up(service):
         raise Conflict(f"The service {host} is down.")
     conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=True))
-    work_id = f"service_ensure_shares:{host}:{uuid4()}"
-    work = Work(
-        name="service_ensure_shares",
-        worker_host=service["worker_host"],
-        project_id=SYSTEM,
-        id=work_id,
-        key=f"service:{host}",
-        args=(host,),
-    )
-    enqueue(conn, work)
+    works = [
+        Work(
+            name="service_ensure_shares",
+            worker_host=worker_host,
+            project_id=SYSTEM,
+            id=f"service_ensure_shares:{host}:{uuid4()}",
+            key=f"service:{host}",
+            args=(host,),
+        )
+        for worker_host in _workers(conn, service)
+    ]
+    enqueue(conn, *works)
+
+
+def _workers(conn: Connection, service: Mapping[Any, Any]) -> list[str]:
+    """The workers that live of those that serve a back end."""
+    if not service["is_shared"]:
+        return [service["worker_host"]]
+    query = sa.select(service_workers).where(service_workers.c.service_host == service["host"])
+    return sorted(row.worker_host for row in conn.execute(query) if is_up(row._mapping))
 
 
 def ensured(conn: Connection, host: str, _reason: str = "") -> None:
     """`ensure_shares` has ended, successfully or not."""
     conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=False))
+
+
+def led(conn: Connection, worker_host: str) -> set[str]:
+    """The back ends (host@backend) that this worker speaks for."""
+    query = sa.select(services.c.host).where(services.c.worker_host == worker_host)
+    return set(conn.scalars(query))
 
 
 def _view(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from abaca.domain.rows import states
 from abaca.domain.rows.draining import DRAINS
 from abaca.domain.rows.listings import Listing
 from abaca.domain.rows.states import Permit
+from abaca.domain.share_servers import server_hosts
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Page
 from abaca.workflow.queue import Work, enqueue
@@ -121,10 +122,19 @@ def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
             f"Share server {busy.id} is {busy.status}; try again when that has finished."
         )
     states.move(conn, states.SHARE_SERVER, [server.id for server in fresh], "deleting")
-    hosts = worker_hosts(conn, {server.host for server in fresh})
-    name = "share_server_delete"
+    enqueue_on(conn, "share_server_delete", fresh)
+
+
+def enqueue_on(
+    conn: Connection, workflow: str, servers: Sequence[sa.Row[Any]], *args: str, which: str = ""
+) -> None:
+    """Enqueue work on each of these share servers (`id`, `project_id`) where it stands. `which`:
+    what it is about, so that the same is told from it in the records of work."""
+    queues = server_hosts.queues(conn, [server.id for server in servers])
+    about = f"{which}:{uuid4()}" if which else str(uuid4())
     enqueue(
-        conn, *[server_work(name, hosts[server.host], server, str(uuid4())) for server in fresh]
+        conn,
+        *[server_work(workflow, queues[server.id], server, about, *args) for server in servers],
     )
 
 
@@ -222,6 +232,7 @@ def create(
             share_network_id=network.id,
             project_id=network.project_id,
             host=service_host,
+            worker_host=server_hosts.host_for(conn, service_host),
             status="creating",
             network_allocation_update_support=network_allocation_update_support,
             share_server_subnet_removal_support=share_server_subnet_removal_support,
@@ -288,19 +299,24 @@ def is_changing() -> sa.ColumnElement[bool]:
 
 
 def serving() -> sa.Select[Any]:
-    """A query for the ids of the servers in a serving status."""
+    """A query for the ids of the servers in a serving status, wherever they stand."""
     return sa.select(share_servers.c.id).where(_serving())
 
 
-def serving_ids(conn: Connection, host: str) -> list[str]:
-    """The ids of the servers of host@backend in a serving status, the oldest first."""
-    query = serving().where(share_servers.c.host == host)
+def serving_ids(conn: Connection, host: str, worker_host: str) -> list[str]:
+    """The ids of the servers of host@backend in a serving status that stand on that worker's host,
+    the oldest first."""
+    query = serving().where(share_servers.c.host == host, server_hosts.on(worker_host))
     return list(conn.scalars(query.order_by(share_servers.c.created_at, share_servers.c.id)))
 
 
-def is_serving(conn: Connection, share_server_id: str) -> bool:
-    """Whether the server exists and is in a serving status."""
-    return conn.scalar(serving().where(share_servers.c.id == share_server_id)) is not None
+def is_serving(conn: Connection, share_server_id: str, worker_host: str | None = None) -> bool:
+    """Whether the server exists and is in a serving status; of a worker that asks for itself:
+    and stands on its host."""
+    query = serving().where(share_servers.c.id == share_server_id)
+    if worker_host is not None:
+        query = query.where(server_hosts.on(worker_host))
+    return conn.scalar(query) is not None
 
 
 def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:

@@ -23,7 +23,7 @@ from abaca.db.tables import (
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import listings, messages, states
 from abaca.domain.rows.states import Permit
-from abaca.domain.share_servers import share_servers
+from abaca.domain.share_servers import server_hosts, share_servers
 from abaca.domain.share_types import share_types as share_types_of
 from abaca.domain.shares import (
     affinity,
@@ -408,8 +408,11 @@ def start_on(
 ) -> None:
     """Enqueue work on a share instance, or on a share group, for the worker that serves
     host@backend#pool, in its lane of its share server."""
-    service = Host.parse(host).service
-    worker_host = share_servers.worker_hosts(conn, {service})[service]
+    if share_server_id is not None:
+        worker_host = server_hosts.queues(conn, [share_server_id])[share_server_id]
+    else:
+        service = Host.parse(host).service
+        worker_host = share_servers.worker_hosts(conn, {service})[service]
     work_id = f"{workflow}:{instance_id}:{uuid4()}"
     key = f"server:{share_server_id or instance_id}:{crc32(instance_id.encode()) % LANES}"
     enqueue(

@@ -55,6 +55,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     network_allocations_number: int
     admin_only_export_locations: bool
     export_addresses: list[str]
+    shared_storage: bool
+    stands_on: str
     state_file: Path | None
     fault_plan: Path | None
     delays: dict[str, float]
@@ -117,6 +119,14 @@ OPTIONS: Mapping[str, Option] = {
         "separated by commas. Shares follow when the worker starts.",
         SERVERLESS,
     ),
+    "shared_storage": Option(
+        "Whether workers on several hosts may serve the back end, all with the same state_file: "
+        "true or false.",
+        "false",
+    ),
+    "stands_on": Option(
+        "With shared_storage: what this host is called in what the back end keeps.", ""
+    ),
     "state_file": Option(
         "File that keeps what the back end holds. By default one of its own below worker in the "
         "state directory of the service."
@@ -174,6 +184,8 @@ def parse(options: Mapping[str, str]) -> Options:
         network_allocations_number=get("network_allocations_number", _count, 1),
         admin_only_export_locations=get("admin_only_export_locations", _boolean, False),
         export_addresses=get("export_addresses", _addresses, [SERVERLESS]),
+        shared_storage=get("shared_storage", _boolean, False),
+        stands_on=get("stands_on", str, ""),
         state_file=get("state_file", Path, None),
         fault_plan=get("fault_plan", Path, None),
         delays={

@@ -63,7 +63,10 @@ class FakeServers(FakeBackEnd):
             self._judge_networks(network_info)
             services = security_services(network_info)
             with self._store.change() as world:
-                world.servers[server_id] = Server(server_id, list(network_info), services)
+                self._require_for_itself(world, server_id)
+                world.servers[server_id] = Server(
+                    server_id, list(network_info), services, stands_on=self.options.stands_on
+                )
                 return world.servers[server_id].details()
 
     def ensure_server(
@@ -73,9 +76,14 @@ class FakeServers(FakeBackEnd):
             self._judge_networks(server.network_info)
             services = security_services(server.network_info)
             with self._store.change() as world:
+                self._require_for_itself(world, server.id)
                 connected = world.servers[server.id].clients if server.id in world.servers else []
                 world.servers[server.id] = Server(
-                    server.id, list(server.network_info), services, clients=connected
+                    server.id,
+                    list(server.network_info),
+                    services,
+                    clients=connected,
+                    stands_on=self.options.stands_on,
                 )
                 self._ensure(world, shares, snapshots, server.id)
 
@@ -105,7 +113,9 @@ class FakeServers(FakeBackEnd):
             return [
                 id_
                 for id_ in server_ids
-                if id_ not in world.servers or not world.servers[id_].is_served
+                if id_ not in world.servers
+                or not world.servers[id_].is_served
+                or not self._is_here(world.servers[id_])
             ]
 
     def wait_for_deaths(self, seconds: float) -> list[str]:
@@ -118,7 +128,7 @@ class FakeServers(FakeBackEnd):
     def restart_server(self, server_id: str) -> bool:
         with self._call("restart_server", server_id), self._store.change() as world:
             server = world.servers.get(server_id)
-            if server is None or server.is_served:
+            if server is None or server.is_served or not self._is_here(server):
                 return False
             server.is_served, server.is_dead = True, False
             self._reported_deaths.discard(server_id)
@@ -132,6 +142,33 @@ class FakeServers(FakeBackEnd):
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._call("teardown_server", server_id), self._store.change() as world:
             world.servers.pop(server_id, None)
+
+    @property
+    def is_shared(self) -> bool:
+        return self.options.shared_storage
+
+    def leave_server(self, server_id: str) -> None:
+        with self._call("leave_server", server_id), self._store.change() as world:
+            if server_id in world.servers and self._is_here(world.servers[server_id]):
+                _shut_out(world.servers[server_id])
+
+    def fence_server(self, server_id: str) -> None:
+        with self._call("fence_server", server_id), self._store.change() as world:
+            if server_id in world.servers:
+                _shut_out(world.servers[server_id])
+
+    def servers_here(self) -> list[str]:
+        with self._call("servers_here"), self._store.read() as world:
+            return [id_ for id_, server in world.servers.items() if self._is_here(server)]
+
+    def _is_here(self, server: Server) -> bool:
+        return server.stands_on == self.options.stands_on
+
+    def _require_for_itself(self, world: World, server_id: str) -> None:
+        """No two hosts have a server at once."""
+        server = world.servers.get(server_id)
+        if server is not None and server.stands_on and not self._is_here(server):
+            raise Refused(f"The share server stands on {server.stands_on}.", is_public=True)
 
     def manage_server(
         self, server_id: str, identifier: str, driver_options: Mapping[str, str]
@@ -359,3 +396,7 @@ def _merged(have: Sequence[NetworkInfo], update: NetworkInfoUpdate) -> list[Netw
         for entry in have
     }
     return [entry for id_, entry in (kept | wanted).items() if id_ not in gone]
+
+
+def _shut_out(server: Server) -> None:
+    server.stands_on, server.is_served, server.clients = "", False, []

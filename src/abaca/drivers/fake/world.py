@@ -29,7 +29,8 @@ from abaca.values import (
 class Server(msgspec.Struct):
     """A share server: its networks in the order in which it got them.
 
-    `is_served` False: as if its file server hung; or, when it `is_dead`, had died.
+    `is_served` False: as if its file server hung; or, when it `is_dead`, had died. `stands_on`: the
+    host that has set it up, and has it for itself until it leaves, or is shut out.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Server(msgspec.Struct):
     is_served: bool = True
     is_dead: bool = False
     clients: list[Client] = []
+    stands_on: str = ""
 
     def details(self) -> dict[str, str]:
         """Back end details, as drivers return them."""

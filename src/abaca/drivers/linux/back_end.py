@@ -156,6 +156,8 @@ class LinuxBackEnd(ShareDriver):
         self._turns: dict[str, Turns] = {}
         self._patience = number(chosen, "answer_seconds", 0.1)
         self._proof_server = f"proof-{zlib.crc32(backend_name.encode()):08x}"
+        if self.file_systems.storage is not None:  # other hosts prove the same in the same cluster
+            self._proof_server += f"-{self.layout.host_mark}"
         self._is_proved = False
         self._locks: dict[str, threading.RLock] = {}
         self._locks_guard = threading.Lock()
@@ -163,6 +165,10 @@ class LinuxBackEnd(ShareDriver):
     @property
     def makes_networks(self) -> bool:
         return self._wires.is_own_only
+
+    @property
+    def is_shared(self) -> bool:
+        return self.file_systems.storage is not None and self.own is None
 
     @property
     def own_server_id(self) -> str | None:

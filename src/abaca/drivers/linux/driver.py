@@ -219,6 +219,19 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
             server.remove()
             self.file_systems.remove(server_id)
 
+    def leave_server(self, server_id: str) -> None:
+        with self._locked(server_id) as server:
+            server.remove()
+
+    def fence_server(self, server_id: str) -> None:
+        with os_errors_sorted(f"share server {server_id}"):
+            self.file_systems.fence(server_id)
+
+    def servers_here(self) -> list[str]:
+        folder = self.layout.servers
+        found = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+        return sorted(name for name in found if name != self._proof_server)
+
     def check_update_share_server_network_allocations(
         self,
         network_info: NetworkInfoUpdate,

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
+import zlib
 from pathlib import Path
 
 from abaca.errors import Refused, Unavailable
@@ -57,6 +59,11 @@ class Layout:
         self.backup_key = state_dir / BACKUP_KEY
 
     @property
+    def host_mark(self) -> str:
+        """What tells this host from others that serve the same back end."""
+        return f"{zlib.crc32(f'{socket.gethostname()}:{self.state}'.encode()):08x}"
+
+    @property
     def servers(self) -> Path:
         """The folder with one folder a share server."""
         return self.state / "servers"
@@ -93,6 +100,7 @@ class ServerLayout:
         self.ganesha_config = self.run / "ganesha.conf"
         self.ganesha_pid = self.run / "ganesha.pid"
         self.ceph_config = self.run / "ceph.conf"
+        self.ceph_keyring = self.run / "ceph.keyring"
         self.bus_config = self.run / "dbus.conf"
         self.bus_pid = self.run / "dbus.pid"
         self.bus_socket = self.run / "bus" / "dbus.sock"

@@ -26,7 +26,7 @@ from abaca.drivers.linux.pools.image import Image
 from abaca.drivers.linux.pools.interface import Capacity, FileSystems, NotThere, Pool
 from abaca.drivers.linux.pools.room import beside
 from abaca.drivers.linux.pools.server_images import ServerImage, ServerPool
-from abaca.errors import BackendError, Unavailable
+from abaca.errors import BackendError, Refused, Unavailable
 from abaca.plugin_options import Option
 
 OPTIONS = {
@@ -147,6 +147,9 @@ class OneForAll:
     def holding(self, share_id: str) -> Pool:
         return _holding([self._pool], share_id)
 
+    def fence(self, server_id: str) -> None:
+        raise Refused("what is on this host's disk is used by no other host")
+
     def remove(self, server_id: str) -> None:
         pass
 
@@ -207,6 +210,9 @@ class ImagePerServer:
     def holding(self, share_id: str) -> Pool:
         ready = [one for one in map(self._one, self._ids()) if one.is_ready]
         return _holding(ready, share_id)
+
+    def fence(self, server_id: str) -> None:
+        raise Refused("what is on this host's disk is used by no other host")
 
     def remove(self, server_id: str) -> None:
         one = self._one(server_id)

@@ -174,6 +174,10 @@ class FileSystems(Protocol):
         """The one with data of this share or snapshot, whatever its share server is; no lock is
         needed. Raises Refused (NotThere) where none has."""
 
+    def fence(self, server_id: str) -> None:
+        """Shut out whatever uses the data of a server, on other hosts, too: no write of it happens
+        after this. Only where there is `storage`."""
+
     def remove(self, server_id: str) -> None:
         """Take it away, unless it holds shares or snapshots. Nothing there is success."""
 

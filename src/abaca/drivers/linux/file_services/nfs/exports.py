@@ -103,7 +103,7 @@ def write_export(
 
     `known`: what `export_ids` says now. `source`: where its data are that are not mounted.
     """
-    export_id = known.get(share_id) or _new_export_id(share_id, set(known.values()))
+    export_id = known.get(share_id) or new_export_id(share_id, set(known.values()))
     text = EXPORT_TEMPLATE.format(
         export_id=export_id,
         path=server.mount_point(share_id) if source is None else source.path,
@@ -173,7 +173,8 @@ def networks_in(clients: str) -> list[str]:
     ]
 
 
-def _new_export_id(share_id: str, taken: set[int]) -> int:
+def new_export_id(share_id: str, taken: set[int]) -> int:
+    """One that no export has, which `taken` are."""
     # Scattered, so that a deleted share's id (it is part of the file handles that its clients hold)
     # is seldom given again.
     first = zlib.crc32(share_id.encode()) % HIGHEST_EXPORT_ID

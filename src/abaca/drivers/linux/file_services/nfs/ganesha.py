@@ -87,9 +87,8 @@ NFSV4 {{
     Slot_Table_Size = 16;
     Graceless = false;
     Lease_Lifetime = 10;
-    Grace_Period = 15;
-    RecoveryBackend = fs;
-    RecoveryRoot = "{recovery}";
+    Grace_Period = {grace};
+    {recovery}
     Server_Scope = "{server_id}";
     Server_Owner = "{server_id}";
     Only_Numeric_Owners = true;
@@ -103,7 +102,20 @@ LOG {{
 
 
 # Ceph's client keeps what folders hold, so nothing else does.
-CEPH_BLOCKS = "MDCACHE { Dir_Chunk = 0; }\n"
+CEPH_BLOCKS = """\
+MDCACHE {{ Dir_Chunk = 0; }}
+RADOS_KV {{
+    Ceph_Conf = "{config}";
+    UserId = "{recovery.user}";
+    Pool = "{recovery.pool}";
+    Namespace = "{recovery.namespace}";
+    Nodeid = "{server_id}";
+}}
+"""
+IN_FOLDER = 'RecoveryBackend = fs;\n    RecoveryRoot = "{}";'
+IN_CEPH = "RecoveryBackend = rados_ng;"
+GRACE_SECONDS = 15
+KEYRING = "[client.{user}]\nkey = {key}\n"
 
 
 class GaneshaServer:
@@ -301,7 +313,11 @@ class GaneshaServer:
 
     def _awaits_clients(self) -> bool:
         """Whether it was started a moment ago and clients of before may not be back: until its
-        grace is over, Ganesha keeps their records here."""
+        grace is over, Ganesha keeps their records here; those in Ceph are not looked at."""
+        if self._storage is not None:
+            with suppress(OSError):
+                age = time.time() - self._server.ganesha_pid.stat().st_mtime
+                return age < GRACE_SECONDS
         with suppress(OSError):  # it was never started, or the records go this moment
             for node in os.scandir(self._server.recovery / "v4old"):
                 if node.is_dir(follow_symlinks=False) and any(os.scandir(node)):
@@ -343,7 +359,8 @@ class GaneshaServer:
         ]
         configuration = GANESHA_TEMPLATE.format(
             port=NFS_PORT,
-            recovery=self._server.recovery,
+            recovery=IN_CEPH if self._storage else IN_FOLDER.format(self._server.recovery),
+            grace=GRACE_SECONDS,
             server_id=self._server.id,
             quiet=" ".join(f"{component} = FATAL;" for component in QUIET),
             connections=self._connections,
@@ -352,8 +369,14 @@ class GaneshaServer:
             includes="".join(f'%include "{file}"\n' for file in included),
         )
         if self._storage is not None:
-            configuration += CEPH_BLOCKS
-            write_atomically(self._server.ceph_config, self._storage.configuration())
+            server, recovery = self._server, self._storage.recovery(self._server.id)
+            config = str(server.ceph_config)
+            configuration += CEPH_BLOCKS.format(
+                config=config, recovery=recovery, server_id=server.id
+            )
+            keyring = str(server.ceph_keyring)
+            write_atomically(server.ceph_keyring, KEYRING.format(**recovery._asdict()))
+            write_atomically(server.ceph_config, self._storage.configuration(keyring))
         write_atomically(self._server.ganesha_config, configuration)
 
     def _next_epoch(self) -> int:
@@ -373,9 +396,12 @@ class GaneshaServer:
         """The key by which the names of clients are mixed with their addresses
         (`cell/identities.c`): one for ever, or nobody could reclaim."""
         file = self._server.secret
-        if not file.exists():
-            write_atomically(file, secrets.token_hex(SECRET_BYTES))
-        return file.read_text()
+        known = file.read_text() if file.exists() else secrets.token_hex(SECRET_BYTES)
+        if self._storage is not None:
+            known = self._storage.kept(self._server.id, "", "secret", known) or known
+        if not file.exists() or file.read_text() != known:
+            write_atomically(file, known)
+        return known
 
     def launch(self) -> Launch:
         """How Ganesha is started in its cell."""
@@ -400,6 +426,7 @@ class GaneshaServer:
                 server.bus_socket,
                 server.exports,
                 *filter(None, [self._counts(), self._storage and server.ceph_config]),
+                *([server.ceph_keyring] if self._storage else []),
             ],
             writable=[server.logs, server.recovery],
             shares=server.mounts,

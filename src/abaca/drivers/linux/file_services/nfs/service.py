@@ -20,6 +20,7 @@ from abaca.drivers.linux.file_services.nfs.exports import (
     admitted,
     export_ids,
     networks_in,
+    new_export_id,
     only_at,
     write_export,
 )
@@ -45,6 +46,7 @@ OPTIONS = {
     ),
 }
 ASKED_SECONDS = 3.0
+_EXPORT_ID = "export_id"
 RUN_OPTIONS = "size=4m,nr_inodes=1k,mode=0700,nosuid,nodev,noexec"
 """Of the small file system of sockets, process ids and configuration that each server has of its
 own."""
@@ -155,6 +157,8 @@ class NfsService(GaneshaServer, FileService):
         failures = Failures()
         refused: dict[str, str] = {}
         ids, written = export_ids(self._server), []
+        with failures.collected(f"export ids of share server {self._server.id}"):
+            self._keep_ids([each.id for each in exports if each.source is not None], ids)
         for export in exports:
             clients, not_enforced = client_blocks(
                 export.access_rules, export.extra_specs, export.choice, export.networks
@@ -188,6 +192,21 @@ class NfsService(GaneshaServer, FileService):
                 self._send_away_former(export_id)
         failures.raise_any()
         return refused
+
+    def _keep_ids(self, share_ids: Sequence[str], ids: dict[str, int]) -> None:
+        """Export ids are in file handles, and so they are kept with data that another host may
+        serve next. Adds them to `ids`."""
+        if self._storage is None:
+            return
+        kept, server_id = self._storage.kept, self._server.id
+        for share_id in share_ids:
+            there = kept(server_id, share_id, _EXPORT_ID, _text(ids.get(share_id)))
+            if there is not None:
+                ids[share_id] = int(there)
+        for share_id in share_ids:
+            if share_id not in ids:  # by now the others' are known
+                new = str(new_export_id(share_id, set(ids.values())))
+                ids[share_id] = int(kept(server_id, share_id, _EXPORT_ID, new) or new)
 
     def _send_away_former(self, export_id: str) -> None:
         """Send away, until their leases are over, clients that have files of an export open and
@@ -239,6 +258,10 @@ class NfsService(GaneshaServer, FileService):
 
     def resume_clients(self) -> None:
         client_pause.release(self._server.namespace)
+
+
+def _text(export_id: int | None) -> str | None:
+    return None if export_id is None else str(export_id)
 
 
 def _folder(export: Export) -> str:

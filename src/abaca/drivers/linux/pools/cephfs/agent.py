@@ -8,6 +8,7 @@ here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -127,6 +128,17 @@ class Agent:
     def inode(self, path: str) -> int:
         return int(self._files().stat(path.encode()).st_ino)
 
+    def kept(self, path: str, name: str, value: str | None) -> str | None:
+        """An attribute of a folder that clients do not reach: given once, by whoever is first."""
+        files, attribute = self._files(), f"user.abaca.{name}"
+        if value is not None:
+            with contextlib.suppress(cephfs.ObjectExists):
+                files.setxattr(path.encode(), attribute.encode(), value.encode(), os.XATTR_CREATE)
+        try:
+            return str(files.getxattr(path.encode(), attribute.encode()).decode())
+        except cephfs.NoData:
+            return None
+
     def _files(self) -> Any:
         with self._mounting:
             if self._mounted is None:
@@ -174,6 +186,7 @@ def main() -> None:
         "contents": agent.contents,
         "inode": agent.inode,
         "evict": agent.evict,
+        "kept": agent.kept,
         "probe": agent.probe,
     }
 

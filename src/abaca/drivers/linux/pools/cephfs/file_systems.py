@@ -6,14 +6,15 @@ import errno
 import secrets
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 from abaca.drivers.linux import namespaces
-from abaca.drivers.linux.layout import NO_SHARE, Layout, safe_id
+from abaca.drivers.linux.layout import NAMESPACE_PATTERN, NO_SHARE, Layout, safe_id
 from abaca.drivers.linux.option_values import flag
 from abaca.drivers.linux.pools.cephfs.cluster import CephError, Cluster, Reached
 from abaca.drivers.linux.pools.cephfs.pool import VOLUMES, CephPool, errors_sorted
 from abaca.drivers.linux.pools.interface import Capacity, NotThere, Pool
-from abaca.drivers.linux.storage import Storage
+from abaca.drivers.linux.storage import Recovery, Storage
 from abaca.errors import BackendError, Unavailable
 from abaca.plugin_options import Option
 
@@ -28,6 +29,11 @@ OPTIONS = {
         "names."
     ),
     "ceph_filesystem": Option("Name of the file system in that cluster.", "cephfs"),
+    "ceph_prefix": Option(
+        "What the names of all that is made in Ceph begin with: with backend_host the same on all "
+        "hosts, and another one for each installation that uses the cluster. By default that of "
+        "the option namespace."
+    ),
     "ceph_namespace": Option(
         "Network namespace, made by the administrator, in which Ceph's network is reached and "
         "nothing else: abaca-storage. The worker's commands and the NFS servers reach Ceph from it."
@@ -50,20 +56,31 @@ def chosen(options: Mapping[str, str], layout: Layout, over_subscription: float)
     if not options["ceph_namespace"]:
         raise Unavailable("option ceph_namespace must be set with ceph_config")
     reached = Reached(**{name: options[f"ceph_{name}"] for name in Reached._fields})
-    return CephFileSystems(Cluster(reached), layout, over_subscription)
+    prefix = options["ceph_prefix"] or layout.namespace
+    if not NAMESPACE_PATTERN.fullmatch(prefix):
+        raise Unavailable(
+            f"option ceph_prefix, '{prefix}', must be 1 to 32 lower-case letters, digits and -, "
+            "and start with a letter"
+        )
+    return CephFileSystems(Cluster(reached), f"{prefix}.", layout.host_mark, over_subscription)
 
 
 class CephFileSystems:
-    """`over_subscription`: how many times the room that the cluster has may be promised."""
+    """`prefix`: of the names of all groups and subvolumes. `host`: by which this host's proof is
+    told from others'. `over_subscription`: how many times the room that the cluster has may be
+    promised."""
 
-    def __init__(self, cluster: Cluster, layout: Layout, over_subscription: float) -> None:
+    def __init__(self, cluster: Cluster, prefix: str, host: str, over_subscription: float) -> None:
         self._cluster = cluster
         self.reached = cluster.reached
-        self._prefix = f"{layout.namespace}."
+        self._prefix = prefix
+        self._proof = f"{PROOF}-{host}"
         self._over_subscription = over_subscription
         self._lock = threading.RLock()
-        self.pool: Pool = self._pool(PROOF)
-        self.storage = Storage(cluster.reached.namespace, self._configuration)
+        self.pool: Pool = self._pool(self._proof)
+        self.storage = Storage(
+            cluster.reached.namespace, self._configuration, self._recovery, self._kept
+        )
         self.close = cluster.close
 
     def prepare(self) -> None:
@@ -71,7 +88,7 @@ class CephFileSystems:
         if namespaces.exists(namespace):
             namespaces.inside(namespace, lambda _: namespaces.set_sysctl(namespaces.ISOLATED))
         with errors_sorted("preparing CephFS"):
-            self._ensure(PROOF)
+            self._ensure(self._proof)
 
     def answers(self, patience: float) -> bool:
         try:
@@ -102,9 +119,20 @@ class CephFileSystems:
                 return pool
         raise NotThere(f"the data of {share_id} is in no group of CephFS")
 
+    def fence(self, server_id: str) -> None:
+        """Shut out whatever uses the data of a share server: its users go with their keys, then
+        their sessions end, and the OSDs take nothing more from those clients."""
+        self._forget_recovery(server_id)
+        try:
+            self.of(server_id)
+        except NotThere:
+            return  # nothing was ever there
+        self._pool(server_id).shut_out()
+
     def remove(self, server_id: str) -> None:
         if self._pool(server_id).end_clients():
             return  # there are shares, or snapshots whose shares have gone
+        self._forget_recovery(server_id)
         with errors_sorted(f"share server {server_id}"):
             try:
                 group = self._group(server_id)
@@ -130,11 +158,13 @@ class CephFileSystems:
 
     def remove_everything(self) -> None:
         """**With the data of all shares** of this installation."""
-        for pool in [*self._pools(), self._pool(PROOF)]:
+        for group in self._groups():
+            pool = self._pool(group.removeprefix(self._prefix))
             found = pool.contents()
             for name in [*(each for one in found.values() for each in one.snapshots), *found]:
                 pool.delete(name)
         for group in self._groups():
+            self._forget_recovery(group.removeprefix(self._prefix))
             self._cluster.mgr("fs subvolumegroup rm", group_name=group, force=True)
 
     def _left(self) -> int:
@@ -147,22 +177,16 @@ class CephFileSystems:
         """Bytes that all shares of the cluster hold, and that can still be written; replicas are
         counted once."""
         with errors_sorted("the room in CephFS"):
-            filesystems = self._cluster.mon("fs ls")
-            name = self._cluster.reached.filesystem
-            pools: list[str] = next(
-                (each["data_pools"] for each in filesystems if each["name"] == name), []
-            )
+            pool = self._data_pool(self._cluster.mon("fs ls"))
             told = {each["name"]: each["stats"] for each in self._cluster.mon("df")["pools"]}
-        if not pools:
-            raise Unavailable(f"the cluster has no CephFS {name}")
-        stats = told[pools[0]]
+        stats = told[pool]
         return int(stats["stored"]), int(stats["max_avail"])
 
     def _pools(self) -> list[CephPool]:
         return [
             self._pool(group.removeprefix(self._prefix))
             for group in self._groups()
-            if group != self._group(PROOF)
+            if not group.startswith(self._group(PROOF))
         ]
 
     def _groups(self) -> list[str]:
@@ -179,11 +203,48 @@ class CephFileSystems:
     def _pool(self, server_id: str) -> CephPool:
         return CephPool(self._cluster, self._group(server_id), self._prefix, self._lock, self._left)
 
-    def _configuration(self) -> str:
+    def _configuration(self, keyring: str) -> str:
         """For NFS servers: nothing but where Ceph is. What they hold in memory is little, as each
         export has a client of Ceph of its own."""
         about = self._cluster.about()
-        return CONFIGURATION.format(random=secrets.token_hex(16), **about)
+        return CONFIGURATION.format(random=secrets.token_hex(16), keyring=keyring, **about)
+
+    def _recovery(self, server_id: str) -> Recovery:
+        user, namespace = self._recovery_user(server_id), f"abaca.nfs.{self._group(server_id)}"
+        pool = self._data_pool(self._cluster.mon("fs ls"))
+        caps = ["mon", "allow r", "osd", f"allow rwx pool={pool} namespace={namespace}"]
+        with errors_sorted(f"share server {server_id}"):
+            made = self._cluster.mon("auth get-or-create", entity=f"client.{user}", caps=caps)
+        return Recovery(pool, namespace, user, made[0]["key"])
+
+    def _forget_recovery(self, server_id: str) -> None:
+        with errors_sorted(f"share server {server_id}"):
+            self._cluster.mon("auth rm", entity=f"client.{self._recovery_user(server_id)}")
+
+    def _recovery_user(self, server_id: str) -> str:
+        return f"abaca.nfs.{self._group(server_id)}"
+
+    def _kept(self, server_id: str, share_id: str, name: str, value: str | None) -> str | None:
+        folder = f"{VOLUMES}/{self._group(server_id)}"
+        if share_id:
+            folder = str(self._pool(server_id).path(share_id))
+        with errors_sorted(f"share server {server_id}"):
+            try:
+                kept: str | None = self._cluster.ask("kept", folder, name, value)
+            except CephError as error:
+                if error.number != errno.ENOENT:
+                    raise
+                return value  # the proof's: it has no group of its own
+        return kept
+
+    def _data_pool(self, filesystems: list[dict[str, Any]]) -> str:
+        name = self._cluster.reached.filesystem
+        pools: list[str] = next(
+            (each["data_pools"] for each in filesystems if each["name"] == name), []
+        )
+        if not pools:
+            raise Unavailable(f"the cluster has no CephFS {name}")
+        return str(pools[0])
 
 
 CONFIGURATION = """\
@@ -193,7 +254,7 @@ mon_host = {mon_host}
 log_file = /dev/null
 log_to_stderr = false
 admin_socket =
-keyring = /dev/null
+keyring = {keyring}
 client_oc_size = 33554432
 ms_async_op_threads = 1
 client_snapdir = .{random}

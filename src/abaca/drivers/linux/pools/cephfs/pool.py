@@ -12,6 +12,7 @@ import errno
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from abaca.drivers.linux.storage import Source
 from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
 
 VOLUMES = "/volumes"  # in which the manager makes groups
+AT_ONCE = 8  # of what the agent is asked
 COPY_SECONDS = 720.0
 """A clone is waited for so long: a call of a driver may take a little longer."""
 _COMPLETE = "complete"
@@ -113,6 +115,18 @@ class CephPool:
                 if each.path is not None:
                     self._cluster.ask("evict", self._user(share_id))
         return list(found)
+
+    def shut_out(self) -> None:
+        """Take the keys of all shares away, and end all sessions by them. Who still runs gets
+        nothing with its key, and the OSDs refuse what it sends: a session that ends so is
+        blocklisted."""
+        users = [self._user(share_id) for share_id in self.contents()]
+        with errors_sorted(f"shutting out clients of {self._group}"):
+            for user in users:
+                self._cluster.mon("auth rm", entity=f"client.{user}")
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="evict") as threads:
+                # each waits for a map of the OSDs
+                list(threads.map(lambda user: self._cluster.ask("evict", user), users))
 
     def create(self, share_id: str, size_gib: int) -> None:
         with self._lock, errors_sorted(f"share {share_id}"):

@@ -1,0 +1,1 @@
+"""Share servers that go from one host to another."""

@@ -1,0 +1,111 @@
+"""On whose host a share server stands, which is whose worker does the work on it.
+
+Where one worker serves a back end, it is that one's. Of a back end that several serve, each server
+has a host of its own; while it moves, its work waits in a queue that no worker listens to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.tables import hosts, service_workers, services, share_servers
+from abaca.domain.rows.heartbeats import is_up
+from abaca.domain.rows.states import HOST, Permit
+
+_WAITING = "moving:"
+
+WORKER_HOST = sa.func.coalesce(share_servers.c.worker_host, services.c.worker_host)
+"""Of a server joined with its service."""
+_QUEUE = sa.case(
+    (share_servers.c.is_moving, sa.literal(_WAITING) + share_servers.c.id), else_=WORKER_HOST
+)
+_SERVERS = share_servers.join(services, services.c.host == share_servers.c.host)
+
+
+def waiting_queue(share_server_id: str) -> str:
+    """Where the work on a server that moves waits, in place of a worker's host."""
+    return f"{_WAITING}{share_server_id}"
+
+
+def queues(conn: Connection, share_server_ids: Collection[str]) -> dict[str, str]:
+    """By server: the worker host whose queue takes its work now."""
+    query = sa.select(share_servers.c.id, _QUEUE).select_from(_SERVERS)
+    return dict(conn.execute(query.where(share_servers.c.id.in_(share_server_ids))).all())
+
+
+def one_of_each(conn: Connection, share_server_ids: Collection[str]) -> dict[str, str]:
+    """host@backend of these servers → a worker host that one of them stands on: who is asked about
+    them."""
+    query = (
+        sa.select(share_servers.c.host, sa.func.min(WORKER_HOST))
+        .select_from(_SERVERS)
+        .where(share_servers.c.id.in_(share_server_ids))
+        .group_by(share_servers.c.host)
+        .order_by(share_servers.c.host)
+    )
+    return dict(conn.execute(query).all())
+
+
+def on(worker_host: str) -> sa.ColumnElement[bool]:
+    """SQL condition: a server of a back end that this worker serves stands on its host, and does
+    not move."""
+    here = share_servers.c.worker_host.is_(None) | (share_servers.c.worker_host == worker_host)
+    return here & ~share_servers.c.is_moving
+
+
+def elsewhere(conn: Connection, service_host: str, worker_host: str) -> set[str]:
+    """The servers of host@backend that stand on other hosts, or go there."""
+    others = share_servers.c.worker_host.is_not(None) & (share_servers.c.worker_host != worker_host)
+    query = sa.select(share_servers.c.id).where(share_servers.c.host == service_host, others)
+    return set(conn.scalars(query))
+
+
+class Room:
+    """The workers of a shared back end that may be given its servers: those that live and are
+    ready, on hosts that take shares, with how many servers each has. Read once."""
+
+    def __init__(self, conn: Connection, service_host: str) -> None:
+        query = (
+            sa.select(service_workers, hosts.c.state)
+            .outerjoin(hosts, hosts.c.name == service_workers.c.worker_host)
+            .where(service_workers.c.service_host == service_host)
+        )
+        live = [row for row in conn.execute(query) if is_up(row._mapping)]
+        number = (
+            sa.select(share_servers.c.worker_host, sa.func.count())
+            .where(share_servers.c.worker_host.in_([row.worker_host for row in live]))
+            .group_by(share_servers.c.worker_host)
+        )
+        counts: dict[str, int] = dict(conn.execute(number).all())
+        self._number = Counter({row.worker_host: counts.get(row.worker_host, 0) for row in live})
+        self._open: set[str] = {
+            row.worker_host
+            for row in live
+            if row.state is None or HOST.permits(row.state, Permit.TAKE_SHARES)
+        }
+
+    def take(self, besides: str = "") -> str | None:
+        """The one with the fewest servers, which gets one more; None: there is none besides that
+        host."""
+        fitting = sorted(self._open - {besides}, key=lambda name: (self._number[name], name))
+        if not fitting:
+            return None
+        self._number[fitting[0]] += 1
+        return fitting[0]
+
+
+def host_for(conn: Connection, service_host: str) -> str | None:
+    """On which host a new server of host@backend is to stand; None: on that of its only worker.
+
+    Of a shared one where nobody has room it is the host of who does what is about all of it, as if
+    its host took shares.
+    """
+    query = sa.select(services.c.is_shared, services.c.worker_host)
+    service = conn.execute(query.where(services.c.host == service_host)).one()
+    if not service.is_shared:
+        return None
+    return Room(conn, service_host).take() or str(service.worker_host)

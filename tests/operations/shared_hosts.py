@@ -1,0 +1,103 @@
+"""Several workers that serve one logical host with shared storage, each in a process of its own:
+fake back ends with one state file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from abaca.db.tables import service_workers
+from abaca.domain.rows.heartbeats import is_up
+from abaca.domain.services import hosts
+from abaca.drivers.fake import FakeDriver
+from tests.stack import Stack, WorkerProcess, make_conf
+
+SERVICE = "cluster@alpha"
+LEASE = 3
+"""Seconds; a host whose worker was killed is down after them."""
+
+
+def options(state_dir: Path, host: str, **more: str) -> dict[str, dict[str, str]]:
+    """Of the back end on that host. A fault plan is each host's own."""
+    return {
+        "alpha": {
+            "backend_host": "cluster",
+            "shared_storage": "true",
+            "stands_on": host,
+            "state_file": str(state_dir / "worker" / "alpha.json"),
+            "fault_plan": str(state_dir / f"{host}.faults"),
+            **more,
+        }
+    }
+
+
+def overrides(host: str) -> dict[str, object]:
+    return {
+        "host": host,
+        "worker.lease_seconds": LEASE,
+        "worker.watch_interval": 0.5,
+        "worker.retry_seconds": 0.4,
+        "service_down_time": 600,
+    }
+
+
+def worker(state_dir: Path, url: str, host: str, environment: Mapping[str, str]) -> WorkerProcess:
+    own = state_dir / host
+    own.mkdir(exist_ok=True)
+    (own / "key").write_bytes((state_dir / "key").read_bytes())
+    (own / "key").chmod(0o600)
+    return WorkerProcess(own, url, options(state_dir, host), environment, **overrides(host))
+
+
+class Hosts:
+    """Played by processes on one database. `stack`: to ask and to be asked, without a worker of its
+    own."""
+
+    def __init__(self, state_dir: Path, url: str) -> None:
+        self.state_dir, self.url = state_dir, url
+        (state_dir / "worker").mkdir(parents=True)
+        conf = make_conf(state_dir, url, options(state_dir, "host0"), **overrides("host0"))
+        self.stack = Stack(conf)
+        self.stack.share_type()
+        self.workers: dict[str, WorkerProcess] = {}
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            self.workers[name] = worker(self.state_dir, self.url, name, {})
+        for name in names:
+            self.stack.wait(lambda conn, name=name: name in live(conn), 60)  # type: ignore[misc]
+
+    def kill(self, name: str) -> None:
+        """The host is down when this returns."""
+        self.workers.pop(name).kill()
+        self.stack.wait(lambda conn: not hosts.get(conn, name)["lives"], 30)
+
+    def stop(self, name: str) -> None:
+        self.workers.pop(name).stop()
+
+    def world(self) -> dict[str, Any]:
+        file = str(self.state_dir / "worker" / "alpha.json")
+        return FakeDriver("alpha", {"state_file": file}).world()
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.kill()
+        self.stack.close()
+
+
+def live(conn: Any) -> set[str]:
+    """The workers that serve the back end and are ready."""
+    found = conn.execute(service_workers.select()).all()
+    return {row.worker_host for row in found if is_up(row._mapping)}
+
+
+@contextmanager
+def played(state_dir: Path, url: str, *names: str) -> Iterator[Hosts]:
+    made = Hosts(state_dir, url)
+    try:
+        made.start(*names)
+        yield made
+    finally:
+        made.close()

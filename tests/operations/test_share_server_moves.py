@@ -1,0 +1,291 @@
+"""Share servers of a back end that several hosts serve: where they stand, how they leave a host and
+how they are taken from one that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from abaca.db.tables import share_servers, worker_leases
+from abaca.domain.server_moves import share_server_moves as moves
+from abaca.domain.services import hosts, services
+from abaca.domain.shares import shares
+from abaca.drivers.fake.faults import Fault, write_plan
+from abaca.errors import Conflict
+from abaca.workflow import queue
+from tests.databases import Databases, Initialise
+from tests.operations.conftest import Install
+from tests.operations.scene import available_share, server_of
+from tests.operations.shared_hosts import SERVICE, Hosts, played, worker
+from tests.stack import ADMIN, MEMBER, Stack, WorkerProcess, initialise, wait_for
+from tests.walk import Walk, places
+
+pytestmark = [pytest.mark.each_database, pytest.mark.timeout(300)]
+
+Play = Callable[..., Hosts]
+
+
+@pytest.fixture
+def play(template_database: Callable[[Initialise], str], tmp_path: Path) -> Iterator[Play]:
+    """`play("host1", "host2")`: workers of these hosts."""
+    made: list[Hosts] = []
+
+    def start(*names: str) -> Hosts:
+        made.append(Hosts(tmp_path / "state", template_database(initialise)))
+        made[-1].start(*names)
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+def share_on(stack: Stack, cidr: str = "10.0.0.0/24") -> str:
+    return available_share(stack, stack.share_network(*stack.network(cidr)))
+
+
+def row(stack: Stack, server_id: str) -> sa.Row[Any]:
+    query = sa.select(share_servers).where(share_servers.c.id == server_id)
+    found: sa.Row[Any] = stack.ask(lambda conn: conn.execute(query).one())
+    return found
+
+
+def stands(played_hosts: Hosts, server_id: str) -> str:
+    """Where, by the database and by what the back end holds."""
+    known = row(played_hosts.stack, server_id)
+    if known.is_moving:
+        return "moving"
+    there = played_hosts.world()["servers"][server_id]
+    assert there["is_served"] and there["stands_on"] == known.worker_host, (there, known)
+    return str(known.worker_host)
+
+
+def settled(played_hosts: Hosts, server_id: str) -> str:
+    stack = played_hosts.stack
+    wait_for(lambda: not queue.unfinished(stack.engine), 40)
+    return stands(played_hosts, server_id)
+
+
+def extended(stack: Stack, share_id: str, size: int) -> str:
+    stack.do(shares.extend, MEMBER, share_id, size)
+    return stack.settled_share(share_id)
+
+
+def test_servers_of_a_shared_back_end_are_spread_over_its_hosts(play: Play) -> None:
+    played_hosts = play("host1", "host2")
+    stack = played_hosts.stack
+    (service,) = stack.ask(services.find, {})
+    assert (service["host"], service["state"], service["status"]) == (SERVICE, "up", "enabled")
+    found = [share_on(stack, f"10.{n}.0.0/24") for n in range(4)]
+    assert sorted(stands(played_hosts, server_of(stack, each)) for each in found) == [
+        *("host1", "host1"),
+        *("host2", "host2"),
+    ]
+    counts = {view["name"]: view["share_servers"] for view in stack.ask(hosts.find)}
+    assert counts == {"host1": 2, "host2": 2}
+    stack.do(hosts.set_state, "host1", "draining")
+    assert stack.ask(services.find, {})[0]["status"] == "enabled", "host2 takes shares"
+    assert stands(played_hosts, server_of(stack, share_on(stack, "10.5.0.0/24"))) == "host2"
+    stack.do(hosts.set_state, "host2", "draining")
+    assert stack.ask(services.find, {})[0]["status"] == "disabled"
+
+
+def test_a_host_that_is_gone_is_evacuated_and_its_work_goes_on(play: Play) -> None:
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    share = share_on(stack)
+    server = server_of(stack, share)
+    with pytest.raises(Conflict, match="worker of host host1 lives"):
+        stack.do(moves.evacuate, "host1")
+    played_hosts.kill("host1")
+    stack.do(shares.extend, MEMBER, share, 2)  # waits for a worker that never comes
+    told = stack.do(moves.evacuate, "host1")
+    assert told.staying == {server: moves.NO_ROOM} and not told.going
+    assert stack.ask(hosts.get, "host1")["state"] == "fenced"
+    played_hosts.start("host2")
+    told = stack.do(moves.evacuate, "host1", "again")
+    assert told.going == {server: "host2"} and not told.staying
+    assert settled(played_hosts, server) == "host2"
+    assert stack.settled_share(share) == "available"
+    assert stack.ask(shares.get, ADMIN, share)["size"] == 2
+    assert extended(stack, share, 3) == "available"
+    assert row(stack, server).generation == 1
+    # it comes back, cut off from nothing: it touches no server that is another's
+    played_hosts.start("host1")
+    assert stands(played_hosts, server) == "host2"
+    assert extended(stack, share, 4) == "available"
+    assert stack.ask(hosts.get, "host1")["state"] == "fenced", "until it is enabled"
+
+
+def test_a_host_is_drained_and_its_servers_leave_one_after_another(play: Play) -> None:
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    found = [share_on(stack, f"10.{n}.0.0/24") for n in range(3)]
+    served = [server_of(stack, each) for each in found]
+    played_hosts.start("host2")
+    told = stack.do(moves.drain, "host1", "new disks")
+    assert told.going == dict.fromkeys(served, "host2")
+    for share in found:  # asked while its server moves
+        stack.do(shares.extend, MEMBER, share, 2)
+    assert [settled(played_hosts, server) for server in served] == ["host2"] * 3
+    assert [stack.settled_share(share) for share in found] == ["available"] * 3
+    assert {share["size"] for share in (stack.ask(shares.get, ADMIN, s) for s in found)} == {2}
+    played_hosts.stop("host1")
+    assert extended(stack, found[0], 3) == "available", "nobody needs the old host"
+
+
+def test_what_does_not_move_says_so(install: Install, play: Play) -> None:
+    own = install({"beta": {}})
+    with own.working():
+        server = server_of(own, share_on(own))
+        told = own.do(moves.drain, "host1")
+        assert told.staying == {server: moves.ON_THIS_HOST_ONLY} and not told.going
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    shared = server_of(stack, share_on(stack))
+    assert stack.do(moves.drain, "host1").staying == {shared: moves.NO_ROOM}
+    played_hosts.kill("host1")
+    (why,) = stack.do(moves.drain, "host1").staying.values()
+    assert "does not live" in why
+
+
+def test_nothing_is_started_before_the_old_host_is_shut_out(play: Play) -> None:
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    server = server_of(stack, share_on(stack))
+    played_hosts.kill("host1")
+    plan = played_hosts.state_dir / "host2.faults"
+    write_plan(plan, [Fault(method="fence_server", error="Unavailable", message="no Ceph")])
+    played_hosts.start("host2")
+    stack.do(moves.evacuate, "host1")
+    stack.wait(lambda _: row(stack, server).move_reason)
+    assert row(stack, server).is_moving
+    assert played_hosts.world()["servers"][server]["stands_on"] == "host1"
+    write_plan(plan, [])
+    assert settled(played_hosts, server) == "host2"
+    assert row(stack, server).move_reason is None
+
+
+def test_a_server_that_does_not_stand_at_once_is_brought_back_by_its_new_host(play: Play) -> None:
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    server = server_of(stack, share_on(stack))
+    played_hosts.kill("host1")
+    plan = played_hosts.state_dir / "host2.faults"
+    write_plan(plan, [Fault(method="ensure_server", error="Refused", message="no bridge")])
+    played_hosts.start("host2")
+    stack.do(moves.evacuate, "host1")
+    wait_for(lambda: not queue.unfinished(stack.engine), 40)
+    assert row(stack, server).move_reason and not row(stack, server).is_moving
+    write_plan(plan, [])
+    wait_for(lambda: played_hosts.world()["servers"][server]["is_served"], 60)
+    assert stands(played_hosts, server) == "host2"
+
+
+def test_a_server_that_cannot_leave_stays(play: Play) -> None:
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    share = share_on(stack)
+    server = server_of(stack, share)
+    write_plan(
+        played_hosts.state_dir / "host1.faults",
+        [Fault(method="leave_server", error="Refused", message="it hangs")],
+    )
+    played_hosts.start("host2")
+    stack.do(moves.drain, "host1")
+    assert settled(played_hosts, server) == "host1"
+    assert "could not leave" in row(stack, server).move_reason
+    assert extended(stack, share, 2) == "available"
+
+
+def test_the_next_host_dies_too(play: Play) -> None:
+    """While the server comes to it: a third one takes it over."""
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    share = share_on(stack)
+    server = server_of(stack, share)
+    played_hosts.kill("host1")
+    plan = played_hosts.state_dir / "host2.faults"
+    write_plan(plan, [Fault(method="fence_server", error="hang")])
+    played_hosts.start("host2")
+    stack.do(moves.evacuate, "host1")
+    stack.do(shares.extend, MEMBER, share, 2)
+    played_hosts.kill("host2")
+    played_hosts.start("host3")
+    assert stack.do(moves.evacuate, "host2").going == {server: "host3"}
+    assert settled(played_hosts, server) == "host3"
+    assert stack.settled_share(share) == "available"
+    assert row(stack, server).generation == 2
+
+
+# --- killed anywhere ------------------------------------------------------------------------------
+
+
+class WalkOfHosts(Walk):
+    """Of the hosts `names`, in whose processes the work is done; the world is theirs together."""
+
+    names: tuple[str, ...] = ()
+
+    def _worker(self, url: str, state_dir: Path, environment: dict[str, str]) -> WorkerProcess:
+        return worker(state_dir, url, self.names[0], environment)
+
+    def _finish(self, url: str, state_dir: Path, environment: dict[str, str]) -> None:
+        others = [worker(state_dir, url, name, environment) for name in self.names[1:]]
+        try:
+            super()._finish(url, state_dir, environment)
+        finally:
+            for other in others:
+                other.kill()
+
+
+def walk(
+    state_dir: Path, databases: Databases, workflow: str, ask: str, names: tuple[str, ...]
+) -> None:
+    """A share server with a share, and work that waits for it, goes from host1 to host2."""
+    url = databases.create_from(initialise)
+    with played(state_dir, url, "host1") as played_hosts:
+        stack = played_hosts.stack
+        share = share_on(stack)
+        played_hosts.start("host2")
+        for name in ("host1", "host2"):
+            played_hosts.stop(name)
+        if ask == "drain":  # its worker lives as long as its lease
+            stack.do(lambda conn: conn.execute(sa.update(worker_leases).values(expires_at=LATER)))
+        told = stack.do(getattr(moves, ask), "host1")
+        assert list(told.going.values()) == ["host2"]
+        stack.do(lambda conn: conn.execute(sa.update(worker_leases).values(expires_at=EARLIER)))
+        stack.do(shares.extend, MEMBER, share, 2)
+    walked = WalkOfHosts(databases, url, state_dir, {"alpha": {}}, workflow, patience=40)
+    walked.names = names
+    steps, expected = walked.undisturbed()
+    assert len(steps) >= 3
+    (standing,) = expected["share_servers"]
+    assert '"worker_host":"host2"' in standing and '"is_moving":false' in standing
+    assert '"size":2' in expected["shares"][0] and '"status":"available"' in str(
+        expected["share_instances"]
+    )
+    for number, moment in places(steps, all_of_them=True):
+        walked.kill(steps, number, moment, expected)
+
+
+EARLIER, LATER = datetime(2000, 1, 1), datetime(2100, 1, 1)
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("workflow", "ask", "names"),
+    [
+        ("share_server_arrive", "evacuate", ("host2",)),
+        ("share_server_depart", "drain", ("host1", "host2")),
+    ],
+)
+def test_killed_anywhere_it_ends_the_same(
+    databases: Databases, tmp_path: Path, workflow: str, ask: str, names: tuple[str, ...]
+) -> None:
+    walk(tmp_path / "state", databases, workflow, ask, names)
