@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,6 +39,9 @@ from tests.openstack.fixtures import (  # noqa: F401 - fixtures
 )
 from tests.service import PATIENCE
 from tests.walk_report import REPORT
+
+if TYPE_CHECKING:
+    from tests.ceph_cluster import Ceph
 
 LEFT_OUT = pytest.StashKey[int]()  # how many tests a thinned run leaves out
 EVERY_ROUTE = ("tests/api/called_routes.py", "every_route_has_been_called")
@@ -225,3 +228,14 @@ def template_database(databases: Databases) -> Iterator[Callable[[Initialise], s
     yield create
     for url in urls:
         databases.drop(url)
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
+    """A real one. Skips where it cannot be had, saying what is missing."""
+    from tests import ceph_cluster
+
+    if reason := ceph_cluster.unavailable_reason():
+        pytest.skip(reason)
+    with ceph_cluster.running(tmp_path_factory.mktemp("ceph")) as made:
+        yield made

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,10 @@ import psycopg
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from abaca import config
 from abaca.admin import client_commands
+from abaca.db.tables import service_workers
+from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.services import services
 from abaca.drivers.linux import inventory, namespaces
 from abaca.worker.backends import network_namespace
@@ -82,12 +86,23 @@ class Underlay:
 
 class PlayedHost:
     """The host of that number on the underlay, named `host<number>`, with a back end `b<number>`
-    whose shares the type of that name is for. Its worker runs until it is stopped."""
+    whose shares the type of that name is for, or with that which `shared` hosts serve together.
+    Its worker runs until it is stopped."""
 
-    def __init__(self, underlay: Underlay, number: int, folder: Path, url: str, key: Path) -> None:
+    def __init__(
+        self,
+        underlay: Underlay,
+        number: int,
+        folder: Path,
+        url: str,
+        key: Path,
+        shared: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> None:
         self.underlay, self.number, self.url = underlay, number, url
         self.name = f"host{number}"
-        self.backend = f"b{number}"
+        self.backend = "shared" if shared else f"b{number}"
+        self._backends = {self.backend: {"share_driver": "linux", **shared} if shared else POOL}
         self.address = underlay.address(number)
         self.netns = underlay.machine(number)
         self.state_dir = folder / self.name
@@ -98,6 +113,7 @@ class PlayedHost:
             "host": self.name,
             "worker.tunnel_address": underlay.network.format(number),
             "worker.tunnel_interval": INTERVAL if number == 1 else 1.0,
+            **more,
         }
         self._machines: list[str] = []
         self._config = self.state_dir / "client.conf"
@@ -105,22 +121,39 @@ class PlayedHost:
             f"[DEFAULT]\nhost = {self.name}\n[database]\nconnection = {url}\n"
             f"[worker]\ntunnel_address = {underlay.network.format(number)}\n"
         )
-        self.stack = Stack(make_conf(self.state_dir, url, {self.backend: POOL}, **self.options))
+        self.stack = Stack(make_conf(self.state_dir, url, self._backends, **self.options))
         shutil.copy(self.state_dir / "key", key)
         self.namespace = network_namespace(self.stack.conf)
+        self.service = config.backend_host(self.stack.conf, self.backend)
         self.worker: WorkerProcess | None = None
 
     def start(self) -> None:
         self.worker = WorkerProcess(
-            self.state_dir, self.url, {self.backend: POOL}, {NETNS: self.netns}, **self.options
+            self.state_dir, self.url, self._backends, {NETNS: self.netns}, **self.options
         )
 
     def wait_until_up(self) -> None:
         def states() -> list[object]:
-            found = self.stack.ask(services.find, {"host": f"{self.name}@{self.backend}"})
-            return [each["state"] for each in found]
+            found = self.stack.ask(services.find, {"host": self.service})
+            if self.service.startswith(self.name):
+                return [each["state"] for each in found]
+            return ["up"] if self.name in self.stack.ask(shared_by, self.service) else found
 
         wait_until(lambda: states() == ["up"], lambda: f"{self.name}: {states()}", 40)
+
+    def cut_off(self) -> None:
+        """From the database, as its worker finds, which is killed: what it has started lives on."""
+        assert self.worker is not None
+        self.worker.kill()
+        self.worker = None
+
+    def lose_power(self) -> None:
+        """All of its processes end at once, and nothing of it is on the underlay any more."""
+        ip("-n", self.netns, "link", "set", "eth0", "down")
+        self.cut_off()
+        for pid in inventory.leftovers(self.namespace, self.state_dir / "worker")["processes"]:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
     def stop(self) -> None:
         if self.worker is not None:
@@ -165,29 +198,55 @@ class PlayedHost:
         assert not any(left.values()), f"left on this machine: {left}"
 
 
-class Town:
-    """Played hosts on one underlay."""
+def shared_by(conn: sa.Connection, service_host: str) -> set[str]:
+    """The workers that serve a shared back end and are ready."""
+    query = service_workers.select().where(service_workers.c.service_host == service_host)
+    return {row.worker_host for row in conn.execute(query) if is_up(row._mapping)}
 
-    def __init__(self, underlay: Underlay, folder: Path, url: str) -> None:
+
+class Town:
+    """Played hosts on one underlay. `shared`: the options of a back end that they serve
+    together; `more`: their other options."""
+
+    def __init__(
+        self,
+        underlay: Underlay,
+        folder: Path,
+        url: str,
+        shared: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> None:
         self.underlay, self._folder, self.url = underlay, folder, url
+        self._shared, self._more = shared, more
         self.hosts: list[PlayedHost] = []
 
     def host(self) -> PlayedHost:
         """Another host, whose worker has been started."""
         number = len(self.hosts) + 1
-        host = PlayedHost(self.underlay, number, self._folder, self.url, self._folder / "key")
+        key = self._folder / "key"
+        host = PlayedHost(
+            self.underlay, number, self._folder, self.url, key, self._shared, **self._more
+        )
         self.hosts.append(host)
-        host.stack.share_type(host.backend, share_backend_name=host.backend)
+        if not self._shared or number == 1:
+            host.stack.share_type(host.backend, share_backend_name=host.backend)
         host.start()
         return host
 
 
 @contextmanager
-def town(folder: Path, url: str, network: str, number: int = 2) -> Iterator[Town]:
+def town(
+    folder: Path,
+    url: str,
+    network: str,
+    number: int = 2,
+    shared: Mapping[str, str] | None = None,
+    **more: object,
+) -> Iterator[Town]:
     """That many hosts on an underlay. In the end nothing of them may be left."""
     folder.chmod(0o755)
     underlay = Underlay(network)
-    made = Town(underlay, folder, by_socket(url))
+    made = Town(underlay, folder, by_socket(url), shared, **more)
     try:
         for _ in range(number):
             made.host()
