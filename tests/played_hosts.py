@@ -137,7 +137,7 @@ class PlayedHost:
             found = self.stack.ask(services.find, {"host": self.service})
             if self.service.startswith(self.name):
                 return [each["state"] for each in found]
-            return ["up"] if self.name in self.stack.ask(shared_by, self.service) else found
+            return ["up"] if self.name in self.stack.ask(shared_by, self.service) else [*found]
 
         wait_until(lambda: states() == ["up"], lambda: f"{self.name}: {states()}", 40)
 
@@ -154,6 +154,9 @@ class PlayedHost:
         for pid in inventory.leftovers(self.namespace, self.state_dir / "worker")["processes"]:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
+
+    def regain_power(self) -> None:
+        ip("-n", self.netns, "link", "set", "eth0", "up")
 
     def stop(self) -> None:
         if self.worker is not None:

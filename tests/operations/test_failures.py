@@ -54,7 +54,9 @@ def test_a_failure_anywhere_is_told_and_leaves_nothing(
 
 
 def test_every_workflow_has_a_scenario() -> None:
-    assert {workflow_of(scenario) for scenario in SCENARIOS} == {
+    # those between two hosts are walked and failed in test_share_server_moves
+    of_two_hosts = {"share_server_arrive", "share_server_depart"}
+    assert {workflow_of(scenario) for scenario in SCENARIOS} | of_two_hosts == {
         workflow.__name__ for workflow in WORKFLOWS
     }
 

@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from abaca.admin import manage
 from abaca.db.tables import share_servers, worker_leases
+from abaca.domain.recovery import parked_work
 from abaca.domain.server_moves import share_server_moves as moves
-from abaca.domain.services import hosts, services
+from abaca.domain.services import condition, hosts, services
 from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.errors import Conflict
-from abaca.workflow import queue
+from abaca.workflow import queue, unfinished
 from tests.databases import Databases, Initialise
 from tests.operations.conftest import Install
 from tests.operations.scene import available_share, server_of
@@ -221,6 +224,61 @@ def test_the_next_host_dies_too(play: Play) -> None:
     assert settled(played_hosts, server) == "host3"
     assert stack.settled_share(share) == "available"
     assert row(stack, server).generation == 2
+
+
+def test_what_a_row_has_elsewhere_is_taken_away(play: Play) -> None:
+    """Whoever wrote it there."""
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    server = server_of(stack, share_on(stack))
+    elsewhere = sa.update(share_servers).values(worker_host="nobody")
+    stack.do(lambda conn: conn.execute(elsewhere))
+    wait_for(lambda: not played_hosts.world()["servers"][server]["stands_on"], 30)
+    back = sa.update(share_servers).values(worker_host="host1")
+    stack.do(lambda conn: conn.execute(back))
+    wait_for(lambda: played_hosts.world()["servers"][server]["is_served"], 60)
+    assert stands(played_hosts, server) == "host1"
+
+
+def test_a_bug_on_arrival_is_parked_and_resumed(play: Play) -> None:
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    share = share_on(stack)
+    server = server_of(stack, share)
+    played_hosts.kill("host1")
+    plan = played_hosts.state_dir / "host2.faults"
+    write_plan(plan, [Fault(method="fence_server", error="bug")])
+    played_hosts.start("host2")
+    stack.do(moves.evacuate, "host1")
+    (work,) = stack.wait(lambda conn: unfinished.find(conn, ["parked"]), 30)
+    assert row(stack, server).is_moving and row(stack, server).move_reason
+    assert "has not moved well" in str(stack.ask(condition.get).problems)
+    write_plan(plan, [])
+    stack.do(parked_work.resume, work.id)
+    assert settled(played_hosts, server) == "host2"
+    assert not row(stack, server).move_reason
+    assert extended(stack, share, 2) == "available"
+
+
+def test_commands_say_what_becomes_of_each_server(play: Play) -> None:
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    server = server_of(stack, share_on(stack))
+    played_hosts.start("host2")
+    config_file = played_hosts.state_dir / "manage.conf"
+    config_file.write_text(f"[database]\nconnection = {played_hosts.url}\n")
+
+    def told(*command: str) -> str:
+        where = ["--config-file", str(config_file), "--state-dir", str(played_hosts.state_dir)]
+        done = CliRunner().invoke(manage.main, [*command, *where])
+        assert done.exit_code == 0 or command[1] == "evacuate", done.output
+        return done.output
+
+    assert "worker of host host1 lives" in told("host", "evacuate", "host1")
+    assert f"{server}  goes to host2" in told("host", "drain", "host1", "--reason", "disks")
+    assert settled(played_hosts, server) == "host2"
+    (shown,) = [text for text in told("share_server", "list").splitlines() if server in text]
+    assert " host2 " in shown and " cluster@alpha " in shown
 
 
 # --- killed anywhere ------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ def get(conn: Connection) -> Condition:
     problems = [
         *_of_back_ends(rows, back_ends),
         *_of_servers(conn),
+        *_of_moves(conn),
         *_of_shares(back_ends),
         *_of_work(conn, now),
     ]
@@ -183,6 +184,18 @@ def _of_servers(conn: Connection) -> Iterator[Problem]:
             why=row.status_reason or "the worker's log says why",
             do=f"abaca-manage share_server {command}"
             + (f" {word(row.id)}" if row.is_changing else ""),
+        )
+
+
+def _of_moves(conn: Connection) -> Iterator[Problem]:
+    query = sa.select(share_servers.c.id, share_servers.c.move_reason)
+    unfinished = share_servers.c.move_reason.is_not(None)
+    for row in conn.execute(query.where(unfinished).order_by(share_servers.c.id).limit(MOST)):
+        yield Problem(
+            what="share server has not moved well",
+            id=row.id,
+            why=row.move_reason,
+            do="abaca-manage share_server list",
         )
 
 

@@ -74,7 +74,7 @@ class CephFileSystems:
         self._cluster = cluster
         self.reached = cluster.reached
         self._prefix = prefix
-        self._proof = f"{PROOF}-{host}"
+        self._proof, self._host = f"{PROOF}-{host}", host
         self._over_subscription = over_subscription
         self._lock = threading.RLock()
         self.pool: Pool = self._pool(self._proof)
@@ -201,7 +201,9 @@ class CephFileSystems:
         return f"{self._prefix}{safe_id(server_id)}"
 
     def _pool(self, server_id: str) -> CephPool:
-        return CephPool(self._cluster, self._group(server_id), self._prefix, self._lock, self._left)
+        # subvolumes, users and namespaces of objects have names of their own over all groups
+        prefix = f"{self._prefix}{self._host}-" if server_id == self._proof else self._prefix
+        return CephPool(self._cluster, self._group(server_id), prefix, self._lock, self._left)
 
     def _configuration(self, keyring: str) -> str:
         """For NFS servers: nothing but where Ceph is. What they hold in memory is little, as each
