@@ -19,7 +19,7 @@ def test_they_come_and_go_with_rows(database_url: str) -> None:
             for name in ("availability_zones", "services", "share_networks", "share_servers")
         }
         now = utcnow()
-        for name, row in {
+        rows: dict[str, dict[str, object]] = {
             "availability_zones": {"name": "z"},
             "services": {
                 "id": 1,
@@ -36,7 +36,8 @@ def test_they_come_and_go_with_rows(database_url: str) -> None:
                 "host": "h@b",
                 "status": "active",
             },
-        }.items():
+        }
+        for name, row in rows.items():
             conn.execute(sa.insert(tables[name]).values(filled(tables[name], row, now)))
     migrations.upgrade(engine, "0069")
     with begin(engine) as conn:

@@ -24,7 +24,7 @@ WANTED: dict[str, int | tuple[int, ...]] = {
     "C": 13,
     "D": 5,
     "E": 7,
-    "F": (1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14),
+    "F": (1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
     "G": 5,
 }
 """How many rows there are under each letter, or which ones, while the others are not built."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.file_services.nfs.exports import export_ids
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, putfh
 from abaca.drivers.linux.file_services.nfs.proof import forged
@@ -95,6 +97,9 @@ WRITE = """
 file = files.open(sys.argv[2].encode(), "w", 0o644)
 files.write(file, sys.argv[3].encode(), 0); files.close(file)
 print(files.stat(sys.argv[2].encode()).st_ino)
+"""
+READ = """
+file = files.open(sys.argv[2].encode(), "r"); print(files.read(file, 0, 100).decode())
 """
 INODE = "print(files.stat(sys.argv[2].encode()).st_ino)"
 # By the key of a share: what is tried, and what becomes of it.
@@ -284,6 +289,39 @@ def test_a_server_that_ceph_has_shut_out_is_found_and_started_again(
     wait_for(lambda: ceph_site.driver.unserved([server.id]) == [server.id], 60)
     assert ceph_site.driver.restart_server(server.id)
     assert ceph_site.driver.unserved([server.id]) == []
+    assert_served(netns, share)
+
+
+def test_who_is_shut_out_writes_nothing_more_and_does_not_come_back(
+    ceph_site: Site, ceph: Ceph
+) -> None:
+    """As the NFS server of a host that is gone for the service, and alive. What it needs elsewhere
+    stays: the numbers of exports, and the key of clients' names."""
+    server = ceph_site.server(*BOTH)
+    share = ceph_site.share(server)
+    layout, old = ceph_site.layout(server), source_of(ceph_site, share)
+    number, secret = export_ids(layout)[share.id], layout.secret.read_text()
+    netns = ceph_site.client("client", "net", *CLIENT)
+    with Client40(netns, "10.0.0.5", patience=3.0) as client:
+        folder = client.handle_of(f"shares/{share.id}")
+        file = patiently(lambda: client.open(folder, "file", create=True))
+        client.write(file, 0, b"before")
+        ceph_site.driver.fence_server(server.id)
+        with pytest.raises((Nfs4Error, OSError)):
+            client.write(file, 0, b"after")
+    with pytest.raises(AssertionError):
+        ceph.python(TRY, old.user, old.key, old.path)
+    assert ceph.in_files(READ, f"{old.path}/file") == "before\n"
+    assert ceph_site.driver.unserved([server.id]) == [server.id]
+    with suppress(BackendError):
+        ceph_site.driver.restart_server(server.id)  # by the keys that its host knows
+    with Client40(netns, "10.0.0.5") as client, pytest.raises(Nfs4Error):
+        client.handle_of(f"shares/{share.id}")
+    ceph_site.driver.leave_server(server.id)
+    assert ceph_site.driver.servers_here() == []
+    ceph_site.driver.ensure_server(server, [share])
+    assert source_of(ceph_site, share).key != old.key
+    assert (export_ids(layout)[share.id], layout.secret.read_text()) == (number, secret)
     assert_served(netns, share)
 
 
