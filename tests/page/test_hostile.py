@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,6 +93,45 @@ def test_a_hostile_url_does_nothing(page: Page, service: Installation, alice: Te
     page.get_by_role("link", name="Shares", exact=True).click()
     allowed = tuple(f"{service.url}/{part}" for part in ("v2/", "network/", "ui/"))
     assert all(url.startswith(allowed) for url in asked), asked
+
+
+EVERY_ACTION = """async () => {
+  const hostile = "\\u202e--os-auth-url=http://elsewhere.example/v3";
+  const names = { id: hostile, host: hostile, binary: hostile, name: hostile };
+  const thing = { ...names, cidr: "10.0.0.0/24", size: 1 };
+  // what is chosen from a list of our own, or a number
+  const OURS = /^(size|hours|level|then|type|is_public|driver_handles_share_servers|.*_support)$/;
+  const values = new Proxy({}, { get: (_, name) => (OURS.test(name) ? "1" : hostile) });
+  const modules = ["", "admin_", "network_", "quota_", "service_"];
+  const { commandLine } = await import("./commands.js");
+  const lines = {};
+  for (const name of modules) {
+    for (const [what, make] of Object.entries(await import(`./${name}actions.js`))) {
+      if (typeof make !== "function") continue;
+      try {
+        const of = what.endsWith("Quotas") ? { project: hostile, user: hostile } : thing;
+        const action = make(of, what === "setQuotas" ? { shares: 5 } : [thing], [thing]);
+        for (const part of ["request", "check"]) {
+          const words = action[part]?.(values).words;
+          if (words) lines[`${what} ${part}`] = commandLine(...words);
+        }
+      } catch (error) {
+        lines[`${what}: ${error}`] = "";
+      }
+    }
+  }
+  return lines;
+}"""
+
+
+def test_what_a_row_is_known_by_is_no_option_of_a_command_that_is_copied(page: Page) -> None:
+    """`--os-auth-url` would have whoever copies it send his password elsewhere."""
+    lines = page.evaluate(EVERY_ACTION)
+    commands = {what: shlex.split(line) for what, line in lines.items() if line}
+    assert len(commands) >= 25, lines
+    for what, words in commands.items():
+        read = words[: words.index("--")] if "--" in words else words
+        assert not any(word.startswith("--os-auth-url") for word in read), (what, words)
 
 
 def test_no_other_site_shows_it_in_a_frame(browser: Browser, other_site: str) -> None:

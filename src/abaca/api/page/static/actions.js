@@ -5,7 +5,7 @@
 // {words, path, body} of a question that has to be answered with yes before, and `said` is what a yes
 // and a no mean; `done` is given the answer to the request. `program`: what has the same command, if it is not openstack.
 
-import { option, visible } from "./commands.js";
+import { known, option, visible } from "./commands.js";
 import { nameOf } from "./parts.js";
 import { t } from "./text.js";
 
@@ -52,7 +52,7 @@ export function deleteShare(share) {
     final: t("share_delete_final", { name: called(share) }),
     fields: [],
     request: () => ({
-      words: ["share", "delete", share.id],
+      words: ["share", "delete", known(share.id)],
       method: "DELETE",
       path: `/v2/shares/${encodeURIComponent(share.id)}`,
     }),
@@ -66,7 +66,7 @@ export function forceDeleteShare(share) {
     final: t("share_delete_final", { name: called(share) }),
     fields: [],
     request: () => ({
-      words: ["share", "delete", "--force", share.id],
+      words: ["share", "delete", "--force", known(share.id)],
       method: "POST",
       path: actionOf(share.id),
       body: { force_delete: null },
@@ -81,7 +81,7 @@ export function resizeShare(share) {
       { name: "size", label: t("size_gib"), kind: "number", value: String(share.size), required: true },
     ],
     request: ({ size }) => ({
-      words: ["share", "resize", share.id, size],
+      words: ["share", "resize", known(share.id), size],
       method: "POST",
       path: actionOf(share.id),
       body: { [Number(size) < share.size ? "shrink" : "extend"]: { new_size: Number(size) } },
@@ -100,7 +100,7 @@ export function addRule(share) {
       },
     ],
     request: ({ client, level }) => ({
-      words: ["share", "access", "create", share.id, "ip", client.trim(), "--access-level", level],
+      words: ["share", "access", "create", known(share.id), "ip", known(client.trim()), "--access-level", level],
       method: "POST",
       path: actionOf(share.id),
       body: { allow_access: { access_type: "ip", access_to: client.trim(), access_level: level } },
@@ -113,7 +113,7 @@ export function removeRule(share, rule) {
     title: t("rule_remove_one", { client: visible(rule.access_to) }),
     fields: [],
     request: () => ({
-      words: ["share", "access", "delete", share.id, rule.id],
+      words: ["share", "access", "delete", known(share.id), known(rule.id)],
       method: "POST",
       path: actionOf(share.id),
       body: { deny_access: { access_id: rule.id } },
@@ -126,7 +126,7 @@ export function createSnapshot(share) {
     title: t("snapshot_create"),
     fields: [{ name: "name", label: t("name") }],
     request: ({ name }) => ({
-      words: ["share", "snapshot", "create", share.id, ...option("--name", name)],
+      words: ["share", "snapshot", "create", known(share.id), ...option("--name", name)],
       method: "POST",
       path: "/v2/snapshots",
       body: { snapshot: { share_id: share.id, name: name || null } },
@@ -140,7 +140,7 @@ export function deleteSnapshot(snapshot) {
     final: t("snapshot_delete_final", { name: called(snapshot) }),
     fields: [],
     request: () => ({
-      words: ["share", "snapshot", "delete", snapshot.id],
+      words: ["share", "snapshot", "delete", known(snapshot.id)],
       method: "DELETE",
       path: `/v2/snapshots/${encodeURIComponent(snapshot.id)}`,
     }),
@@ -154,7 +154,7 @@ export function forceDeleteSnapshot(snapshot) {
     final: t("snapshot_delete_final", { name: called(snapshot) }),
     fields: [],
     request: () => ({
-      words: ["share", "snapshot", "delete", "--force", snapshot.id],
+      words: ["share", "snapshot", "delete", "--force", known(snapshot.id)],
       method: "POST",
       path: `/v2/snapshots/${encodeURIComponent(snapshot.id)}/action`,
       body: { force_delete: null },
@@ -168,7 +168,7 @@ export function revertToSnapshot(share, snapshot) {
     final: t("revert_final", { name: called(share) }),
     fields: [],
     request: () => ({
-      words: ["share", "revert", snapshot.id],
+      words: ["share", "revert", known(snapshot.id)],
       method: "POST",
       path: actionOf(share.id),
       body: { revert: { snapshot_id: snapshot.id } },

@@ -1,6 +1,6 @@
 // What administrators can do; see actions.js.
 
-import { option, visible } from "./commands.js";
+import { known, option, positional, visible } from "./commands.js";
 import { nameOf, shortId } from "./parts.js";
 import { t } from "./text.js";
 
@@ -20,7 +20,7 @@ export function createType() {
     ],
     request: ({ name, is_public, driver_handles_share_servers, ...specs }) => ({
       words: [
-        "share", "type", "create", ...(name.startsWith("-") ? ["--"] : []), name, driver_handles_share_servers,
+        "share", "type", "create", ...positional(name), driver_handles_share_servers,
         ...SPECS.flatMap((spec) => [`--${spec.replaceAll("_", "-")}`, specs[spec]]),
         ...(is_public === "False" ? ["--public", "False"] : []),
       ],
@@ -41,7 +41,7 @@ export function deleteType(type) {
     final: t("type_delete_final", { name: called(type) }),
     fields: [],
     request: () => ({
-      words: ["share", "type", "delete", type.id], method: "DELETE", path: `/v2/types/${one(type.id)}`,
+      words: ["share", "type", "delete", known(type.id)], method: "DELETE", path: `/v2/types/${one(type.id)}`,
     }),
   };
 }
@@ -65,7 +65,7 @@ export function denyProject(type, project) {
 
 function projectAccess(type, what, action, project) {
   return {
-    words: ["share", "type", "access", what, type.id, ...(project.startsWith("-") ? ["--"] : []), project],
+    words: ["share", "type", "access", what, known(type.id), ...positional(project)],
     method: "POST",
     path: `/v2/types/${one(type.id)}/action`,
     body: { [action]: { project } },
@@ -77,7 +77,7 @@ export function enableService({ host, binary }) {
     title: t("service_enable_one", { host: visible(host) }),
     fields: [],
     request: () => ({
-      words: ["share", "service", "set", host, binary, "--enable"],
+      words: ["share", "service", "set", known(host), known(binary), "--enable"],
       method: "PUT",
       path: "/v2/services/enable",
       body: { host, binary },
@@ -90,7 +90,7 @@ export function disableService({ host, binary }) {
     title: t("service_disable_one", { host: visible(host) }),
     fields: [{ name: "reason", label: t("reason") }],
     request: ({ reason }) => ({
-      words: ["share", "service", "set", host, binary, "--disable", ...option("--disable-reason", reason)],
+      words: ["share", "service", "set", known(host), known(binary), "--disable", ...option("--disable-reason", reason)],
       method: "PUT",
       path: "/v2/services/disable",
       body: { host, binary, disabled_reason: reason || null },
@@ -103,7 +103,7 @@ export function ensureShares({ host }) {
     title: t("ensure_one", { host: visible(host) }),
     fields: [],
     request: () => ({
-      words: ["share", "service", "ensure", "shares", host],
+      words: ["share", "service", "ensure", "shares", known(host)],
       method: "POST",
       path: "/v2/services/ensure-shares",
       body: { host },
@@ -117,7 +117,7 @@ export function deleteServer(server) {
     final: t("server_delete_final", { server: shortId(server.id) }),
     fields: [],
     request: () => ({
-      words: ["share", "server", "delete", server.id], method: "DELETE", path: `/v2/share-servers/${one(server.id)}`,
+      words: ["share", "server", "delete", known(server.id)], method: "DELETE", path: `/v2/share-servers/${one(server.id)}`,
     }),
   };
 }
@@ -130,7 +130,7 @@ export function endNetworkUpdate(server, how) {
     fields: [],
     program: "abaca-manage",
     request: () => ({
-      words: ["share_server", `${how}_network_update`, server.id],
+      words: ["share_server", `${how}_network_update`, known(server.id)],
       method: "POST",
       path: `/v2/share-servers/${one(server.id)}/action`,
       body: { [`${how}_network_update`]: null },
@@ -144,7 +144,7 @@ export function resumeOperation(operation) {
     fields: [],
     program: "abaca-manage",
     request: () => ({
-      words: ["operations", "resume", operation.id],
+      words: ["operations", "resume", known(operation.id)],
       method: "POST",
       path: `/v2/operations/${one(operation.id)}/action`,
       body: { resume: null },

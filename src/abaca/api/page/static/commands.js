@@ -17,7 +17,22 @@ export function commandLine(...words) {
 /** The words of an option; none without a value. A value that looks like another option is joined. */
 export function option(name, value) {
   if (!value) return [];
-  return value.startsWith("-") ? [`${name}=${value}`] : [name, value];
+  return looksLikeOption(value) ? [`${name}=${value}`] : [name, value];
+}
+
+/** A name as the last word of a command, also one that looks like an option. */
+export function positional(name) {
+  return looksLikeOption(name) ? ["--", name] : [name];
+}
+
+/** What a row is known by (an id, a host), as a word that is no option: no honest one begins so. */
+export function known(word) {
+  return visible(String(word)).replace(/^-+/, "");
+}
+
+/** As it is written, without what is left out. */
+function looksLikeOption(word) {
+  return visible(String(word)).startsWith("-");
 }
 
 /** The text without characters that are not shown, or change how others are shown. */

@@ -1,7 +1,7 @@
 // What can be done with networks and their subnets; see actions.js.
 
 import { parseSubnet } from "./addresses.js";
-import { option, visible } from "./commands.js";
+import { known, option, positional, visible } from "./commands.js";
 import { nameOf } from "./parts.js";
 import { change } from "./store.js";
 import { t } from "./text.js";
@@ -32,7 +32,7 @@ export function deleteNetwork(network) {
     final: t("network_delete_final", { name: called(network) }),
     fields: [],
     request: () => ({
-      words: ["network", "delete", network.id],
+      words: ["network", "delete", known(network.id)],
       method: "DELETE",
       path: `${NETWORKS}/networks/${one(network.id)}`,
     }),
@@ -56,7 +56,7 @@ export function createSubnet(network) {
       const chosen = gateway.trim();
       return {
         words: [
-          "subnet", "create", "--network", network.id, ...option("--subnet-range", cidr.trim()),
+          "subnet", "create", "--network", known(network.id), ...option("--subnet-range", cidr.trim()),
           ...(version === 6 ? ["--ip-version", "6"] : []), ...option("--gateway", chosen),
           ...(hasPool ? ["--allocation-pool", `start=${pool.start},end=${pool.end}`] : []), ...positional(name || "subnet"),
         ],
@@ -80,7 +80,7 @@ export function deleteSubnet(subnet) {
     final: t("subnet_delete_final", { subnet: subnet.cidr }),
     fields: [],
     request: () => ({
-      words: ["subnet", "delete", subnet.id],
+      words: ["subnet", "delete", known(subnet.id)],
       method: "DELETE",
       path: `${NETWORKS}/subnets/${one(subnet.id)}`,
     }),
@@ -94,7 +94,7 @@ export function offerNetwork(network) {
     request: ({ project }) => ({
       words: [
         "network", "rbac", "create", "--type", "network", "--action", "access_as_shared",
-        ...option("--target-project", project.trim()), network.id,
+        ...option("--target-project", project.trim()), known(network.id),
       ],
       method: "POST",
       path: `${NETWORKS}/rbac-policies`,
@@ -137,7 +137,7 @@ export function deleteShareNetwork(network) {
     final: t("share_network_delete_final", { name: called(network) }),
     fields: [],
     request: () => ({
-      words: ["share", "network", "delete", network.id],
+      words: ["share", "network", "delete", known(network.id)],
       method: "DELETE",
       path: `/v2/share-networks/${one(network.id)}`,
     }),
@@ -151,7 +151,7 @@ export function addSubnet(network, localSubnets, zones) {
     const zone = values.zone || null;
     return {
       words: [
-        "share", "network", "subnet", "create", network.id,
+        "share", "network", "subnet", "create", known(network.id),
         ...option("--neutron-net-id", net), ...option("--neutron-subnet-id", subnet),
         ...option("--availability-zone", zone),
       ],
@@ -192,7 +192,7 @@ export function drainSubnet(network, subnet) {
     ],
     request: ({ hours, then }) => ({
       words: [
-        "share", "network", "subnet", "removal", "set", network.id, subnet.id,
+        "share", "network", "subnet", "removal", "set", known(network.id), known(subnet.id),
         "--deadline", String(Number(hours) * 3600), "--at-deadline", then,
       ],
       method: "PUT",
@@ -207,7 +207,7 @@ export function cancelDrain(network, subnet) {
     title: t("drain_cancel_one", { subnet: nameOfSubnet(subnet) }),
     fields: [],
     request: () => ({
-      words: ["share", "network", "subnet", "removal", "unset", network.id, subnet.id],
+      words: ["share", "network", "subnet", "removal", "unset", known(network.id), known(subnet.id)],
       method: "DELETE",
       path: `${subnetOf(network, subnet)}/removal`,
     }),
@@ -220,7 +220,7 @@ export function removeSubnet(network, subnet) {
     final: t("subnet_remove_final", { subnet: nameOfSubnet(subnet) }),
     fields: [],
     request: () => ({
-      words: ["share", "network", "subnet", "delete", network.id, subnet.id],
+      words: ["share", "network", "subnet", "delete", known(network.id), known(subnet.id)],
       method: "DELETE",
       path: subnetOf(network, subnet),
     }),
@@ -230,7 +230,7 @@ export function removeSubnet(network, subnet) {
 
 /** For administrators, whoever is connected. Checked first: whom it would cut. */
 export function forceRemoval(network, subnet) {
-  const words = (what) => ["share", "network", "subnet", "removal", what, network.id, subnet.id];
+  const words = (what) => ["share", "network", "subnet", "removal", what, known(network.id), known(subnet.id)];
   const path = `${subnetOf(network, subnet)}/action`;
   return {
     title: t("subnet_force_one", { subnet: nameOfSubnet(subnet) }),
@@ -268,9 +268,4 @@ function placeOf({ place, net = "", subnet = "" }) {
   if (place === undefined) return { net: net.trim(), subnet: subnet.trim() };
   const [chosenNet, chosenSubnet] = place.split(" ");
   return { net: chosenNet, subnet: chosenSubnet };
-}
-
-/** A name as the last word of a command, also one that looks like an option. */
-function positional(name) {
-  return name.startsWith("-") ? ["--", name] : [name];
 }

@@ -1,7 +1,7 @@
 // What administrators can do with quotas; see actions.js. `of` says whose they are: {project, user,
 // type}, of which only one of the last two is more than "".
 
-import { option } from "./commands.js";
+import { known, option } from "./commands.js";
 import { t } from "./text.js";
 
 const LIMITED = ["shares", "gigabytes", "per_share_gigabytes", "snapshots", "snapshot_gigabytes", "share_networks"];
@@ -16,7 +16,7 @@ export function pathOf({ project, user, type }, more = "") {
   return `/v2/quota-sets/${encodeURIComponent(project)}${more}${part}`;
 }
 
-const wordsOf = ({ project, user, type }) => [project, ...option("--user", user), ...option("--share-type", type)];
+const wordsOf = ({ project, user, type }) => [known(project), ...option("--user", user), ...option("--share-type", type)];
 
 /** Only those that are changed are sent. */
 export function setQuotas(of, limits) {

@@ -1,6 +1,6 @@
 // What can be done with security services; see actions.js.
 
-import { option, visible } from "./commands.js";
+import { known, option, visible } from "./commands.js";
 import { watch } from "./network_actions.js";
 import { nameOf } from "./parts.js";
 import { t } from "./text.js";
@@ -39,7 +39,7 @@ export function deleteSecurityService(service) {
     final: t("service_delete_final", { name: called(service) }),
     fields: [],
     request: () => ({
-      words: ["share", "security", "service", "delete", service.id],
+      words: ["share", "security", "service", "delete", known(service.id)],
       method: "DELETE",
       path: `/v2/security-services/${one(service.id)}`,
     }),
@@ -55,7 +55,7 @@ export function attachService(network, services) {
       },
     ],
     request: ({ service }) => ({
-      words: ["share", "network", "set", network.id, "--new-security-service", service],
+      words: ["share", "network", "set", known(network.id), "--new-security-service", known(service)],
       method: "POST",
       path: `/v2/share-networks/${one(network.id)}/action`,
       body: { add_security_service: { security_service_id: service } },
@@ -66,7 +66,7 @@ export function attachService(network, services) {
 /** Checked first where share servers are: all back ends of the network are asked. */
 export function exchangeService(network, service, others) {
   const words = (chosen) => [
-    "share", "network", "set", network.id, "--current-security-service", service.id, "--new-security-service", chosen,
+    "share", "network", "set", known(network.id), "--current-security-service", known(service.id), "--new-security-service", known(chosen),
   ];
   const ids = (chosen) => ({ current_service_id: service.id, new_service_id: chosen });
   const path = `/v2/share-networks/${one(network.id)}/action`;
@@ -89,7 +89,7 @@ export function detachService(network, service) {
     title: t("service_detach_one", { name: called(service) }),
     fields: [],
     request: () => ({
-      words: ["share", "network", "unset", network.id, "--security-service", service.id],
+      words: ["share", "network", "unset", known(network.id), "--security-service", known(service.id)],
       method: "POST",
       path: `/v2/share-networks/${one(network.id)}/action`,
       body: { remove_security_service: { security_service_id: service.id } },

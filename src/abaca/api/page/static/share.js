@@ -6,7 +6,7 @@ import {
   addRule, createSnapshot, deleteShare, deleteSnapshot, forceDeleteShare, forceDeleteSnapshot, removeRule,
   resizeShare, revertToSnapshot,
 } from "./actions.js";
-import { commandLine, fstabLine, kubernetesVolume, mountCommand, parts, visible } from "./commands.js";
+import { commandLine, fstabLine, known, kubernetesVolume, mountCommand, parts, visible } from "./commands.js";
 import { html } from "./html.js";
 import { clientsOn } from "./loads.js";
 import { addressOf, subnetOf } from "./locations.js";
@@ -76,7 +76,7 @@ function Whole({ state, act, doing }) {
           <${CopyText} label=${t("fstab", { way })} text=${fstabLine(path)} />
           <${CopyText} label=${t("kubernetes", { way })} text=${kubernetesVolume(share, path)} />
         </details>`)}
-      <${CopyText} label=${t("same_command")} text=${commandLine("openstack", "share", "show", share.id)} />
+      <${CopyText} label=${t("same_command")} text=${commandLine("openstack", "share", "show", known(share.id))} />
     </section>
   `;
 }
