@@ -15,8 +15,10 @@ from abaca.drivers.fake import FakeDriver
 from tests.stack import Stack, WorkerProcess, make_conf
 
 SERVICE = "cluster@alpha"
-LEASE = 3
+LEASE = 8
 """Seconds; a host whose worker was killed is down after them."""
+LONG_LEASE = 60
+"""Of workers that nobody waits for to be down: on a busy machine a short one is lost."""
 
 
 def options(state_dir: Path, host: str, **more: str) -> dict[str, dict[str, str]]:
@@ -33,22 +35,28 @@ def options(state_dir: Path, host: str, **more: str) -> dict[str, dict[str, str]
     }
 
 
-def overrides(host: str) -> dict[str, object]:
+def overrides(host: str, lease: int = LEASE) -> dict[str, object]:
     return {
         "host": host,
-        "worker.lease_seconds": LEASE,
+        "worker.lease_seconds": lease,
         "worker.watch_interval": 0.5,
         "worker.retry_seconds": 0.4,
         "service_down_time": 600,
     }
 
 
-def worker(state_dir: Path, url: str, host: str, environment: Mapping[str, str]) -> WorkerProcess:
+def worker(
+    state_dir: Path,
+    url: str,
+    host: str,
+    environment: Mapping[str, str],
+    lease: int = LONG_LEASE,
+) -> WorkerProcess:
     own = state_dir / host
     own.mkdir(exist_ok=True)
     (own / "key").write_bytes((state_dir / "key").read_bytes())
     (own / "key").chmod(0o600)
-    return WorkerProcess(own, url, options(state_dir, host), environment, **overrides(host))
+    return WorkerProcess(own, url, options(state_dir, host), environment, **overrides(host, lease))
 
 
 class Hosts:
@@ -65,7 +73,7 @@ class Hosts:
 
     def start(self, *names: str) -> None:
         for name in names:
-            self.workers[name] = worker(self.state_dir, self.url, name, {})
+            self.workers[name] = worker(self.state_dir, self.url, name, {}, LEASE)
         for name in names:
             self.stack.wait(lambda conn, name=name: name in live(conn), 60)  # type: ignore[misc]
 

@@ -17,7 +17,13 @@ from abaca.domain.services.service_reports import Report
 from abaca.errors import Conflict, Missing
 from abaca.values import Caller
 from tests.operations.conftest import Install
-from tests.operations.scene import addresses, available_share, server_of
+from tests.operations.scene import (
+    addresses,
+    available_share,
+    delete_server,
+    delete_share,
+    server_of,
+)
 from tests.stack import MEMBER, Stack
 
 pytestmark = pytest.mark.each_database
@@ -202,3 +208,28 @@ def test_the_largest_mtu_is_that_of_the_smallest_underlay(install: Install) -> N
         stack.do(hosts.register, name, tunnel_address=address, tunnel_port=1, underlay_mtu=mtu)
     assert stack.do(local_networks.create, caller)["mtu"] == 1330
     assert stack.do(local_networks.create, caller, mtu=1300)["mtu"] == 1300
+
+
+def test_a_host_that_is_gone_for_good_is_forgotten(install: Install) -> None:
+    stack = install()
+    with stack.working():
+        share_network = stack.share_network(*stack.network("10.0.0.0/24"))
+        share = available_share(stack, share_network)
+        with pytest.raises(Conflict, match="worker of host host1 lives"):
+            stack.do(hosts.delete, "host1")
+        register(stack, "host1", 1)
+        stack.do(hosts.register, "small", tunnel_address="10.99.0.2", tunnel_port=4789,
+                 underlay_mtu=1400)  # fmt: skip
+        assert stack.ask(forwarding.largest_mtu) == 1350
+        stack.do(hosts.delete, "small")
+        assert stack.ask(forwarding.largest_mtu) == 1450
+        with pytest.raises(Missing):
+            stack.do(hosts.delete, "small")
+        server = server_of(stack, share)
+    with pytest.raises(Conflict, match="1 share servers are on host host1"):
+        stack.do(hosts.delete, "host1")
+    with stack.working():
+        delete_share(stack, share)
+        delete_server(stack, server)
+    stack.do(hosts.delete, "host1")
+    assert stack.ask(hosts.find) == []

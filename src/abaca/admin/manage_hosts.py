@@ -137,6 +137,22 @@ def fence(settings: Settings, name: str, reason: str | None) -> None:
     _set(settings, name, "fenced", reason)
 
 
+@host.command("delete")
+@click.argument("name")
+@common_options
+def delete(settings: Settings, name: str) -> None:
+    """Forget the host NAME, which is gone for good: networks need no longer fit through its
+    tunnels. Refused while its worker lives or share servers are on it.
+
+    \b
+    Example:
+      abaca-manage host delete store-1
+    """
+    with writing(settings.load()) as conn:
+        hosts.delete(conn, name)
+    click.echo(f"The host {name} is forgotten.")
+
+
 def _tell(name: str, state: str, moves: share_server_moves.Moves) -> None:
     click.echo(f"The host {name} is {state}.")
     rows = [[id_, f"goes to {target}"] for id_, target in moves.going.items()]

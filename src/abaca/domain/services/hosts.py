@@ -10,7 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import is_sqlite, utcnow
-from abaca.db.tables import hosts, services, share_servers, worker_leases
+from abaca.db.tables import (
+    hosts,
+    local_machines,
+    service_workers,
+    services,
+    share_servers,
+    worker_leases,
+)
 from abaca.domain.rows import states
 from abaca.domain.rows.states import HOST
 from abaca.errors import Conflict, Missing
@@ -87,6 +94,27 @@ def set_state(conn: Connection, name: str, state: str, reason: str | None = None
     if id_ is None:
         raise Missing(f"Host {name} could not be found.")
     states.move(conn, HOST, id_, state, state_reason=reason)
+    wakening.announce_forwarding(conn)
+
+
+def delete(conn: Connection, name: str) -> None:
+    """Forget a host that is gone for good: it counts for no MTU, and machines that it had go. Its
+    own back ends stay, down. Raises Missing; Conflict while its worker lives or share servers are
+    on it."""
+    view = get(conn, name)
+    if view["lives"]:
+        raise Conflict(
+            f"The worker of host {name} lives: stop it, and wait until the host is down."
+        )
+    if view["share_servers"]:
+        raise Conflict(
+            f"{view['share_servers']} share servers are on host {name}: evacuate it, or delete "
+            "their shares."
+        )
+    conn.execute(sa.delete(local_machines).where(local_machines.c.host == name))
+    conn.execute(sa.delete(service_workers).where(service_workers.c.worker_host == name))
+    conn.execute(sa.delete(worker_leases).where(worker_leases.c.host == name))
+    conn.execute(sa.delete(hosts).where(hosts.c.name == name))
     wakening.announce_forwarding(conn)
 
 
