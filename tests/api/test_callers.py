@@ -184,3 +184,18 @@ def test_noauth(api: Api, token: str | None, project: str | None) -> None:
     assert answer.status_code == (200 if project else 401)
     if project:
         assert answer.json["share_network"]["project_id"] == project
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_what_a_browser_sends_for_another_site_changes_nothing(
+    basic_app: WsgiApp, method: str, site: str
+) -> None:
+    headers = {"Authorization": basic("alice", "se:cret"), "Sec-Fetch-Site": site}
+    client = testing.TestClient(basic_app)
+    answer = client.simulate_request(method, "/v2/share-networks/x", headers=headers)
+    assert answer.status_code == 403 and "another site" in answer.text
+    own = client.simulate_request(
+        method, "/v2/share-networks/x", headers={**headers, "Sec-Fetch-Site": "same-origin"}
+    )
+    assert own.status_code != 403

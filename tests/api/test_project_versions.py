@@ -92,6 +92,7 @@ def test_who_has_it_is_told_so_by_one_statement(api: Api, share: str) -> None:
     with counted() as statements:
         again = api.send("GET", PATH, who=ALICE, headers={"If-None-Match": tag})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert again.headers["cache-control"] == "private, no-cache"
     assert len(statements) == 1
     api.share_network()
     new = api.send("GET", PATH, who=ALICE, headers={"If-None-Match": tag})

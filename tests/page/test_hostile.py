@@ -145,6 +145,26 @@ def test_no_other_site_shows_it_in_a_frame(browser: Browser, other_site: str) ->
     context.close()
 
 
+def test_no_other_site_uses_a_password_that_the_browser_knows(
+    browser: Browser, service: Installation, alice: Tenant, other_site: str
+) -> None:
+    """Who has opened the API itself, and typed a password into the browser's dialog."""
+    context = browser.new_context()
+    page = context.new_page()
+    answer = page.goto(f"{service.url.replace('://', '://alice:pw@')}/v2/shares")
+    assert answer is not None and answer.status == 200
+    page.goto(other_site)
+    forged = """async (url) => {
+      const text = '{"share_network": {"name": "forged"}}';
+      const more = { mode: "no-cors", credentials: "include", method: "POST" };
+      await fetch(`${url}/v2/share-networks`, { ...more, body: new Blob([text]) });
+    }"""
+    page.evaluate(forged, service.url)
+    names = [one["name"] for one in alice("GET", "/v2/share-networks")["share_networks"]]
+    assert "forged" not in names
+    context.close()
+
+
 def test_what_one_logs_in_with_is_in_no_url_history_or_storage(page: Page, alice: Tenant) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url))

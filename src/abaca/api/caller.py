@@ -17,7 +17,7 @@ from abaca.api.passwords import Passwords
 from abaca.api.tokens_file import ApplicationTokens
 from abaca.api.users_file import UsersFile
 from abaca.config import key_file, tokens_file, users_file
-from abaca.errors import Invalid
+from abaca.errors import Forbidden, Invalid
 from abaca.values import Caller
 
 
@@ -39,8 +39,17 @@ class RequestNames:
         log_context.end()
 
 
+_READING = ("GET", "HEAD", "OPTIONS")
+_OTHER_SITES = ("cross-site", "same-site")  # the same host with another port is the second
+_FORGED = "A browser sent this for a page of another site, which may change nothing here."
+
+
 class Callers:
-    """Sets `req.context.caller`, except on open paths; 401 without valid credentials."""
+    """Sets `req.context.caller`, except on open paths; 401 without valid credentials.
+
+    403 for what a browser sends on behalf of another site's page: it may know a password that was
+    once typed into its own dialog, and adds it by itself.
+    """
 
     def __init__(
         self, authenticate: Callable[[falcon.Request], Caller], open_paths: Collection[str]
@@ -52,6 +61,8 @@ class Callers:
         """Identify the caller."""
         if req.path.rstrip("/") in self._open_paths:
             return
+        if req.method not in _READING and req.get_header("Sec-Fetch-Site") in _OTHER_SITES:
+            raise Forbidden(_FORGED)
         try:
             req.context.caller = self._authenticate(req)
         except NotIdentified as error:

@@ -22,7 +22,8 @@ def show(call: Call) -> WithHeaders:
             versions.of_all(conn) if sees_all else versions.of_project(conn, call.caller.project_id)
         )
     etag = f'"{"all" if sees_all else "own"}-{version}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    # tags of projects may be equal: no cache between here and a client answers one with another's
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if call.header("If-None-Match") == etag:
         return WithHeaders(None, headers, status=304)
     row: dict[str, Any] = {"project_id": call.caller.project_id, "version": version}
