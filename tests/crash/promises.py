@@ -30,15 +30,16 @@ class Promises:
         """It was asked to be made, or to be taken away, and accepted or not answered."""
         before = self._possible.get(key, {key[0] == BY_ITSELF})
         self._possible[key] = {is_there} if is_certain else before | {is_there}
+        if key[0] == "share" and not is_there:  # one of the same name that comes later has no rules
+            for rule in [each for each in self._possible if each[:2] == ("rule", key[1])]:
+                self.asked(rule, is_there=False, is_certain=is_certain)
 
     def asked_for_size(self, share: str, size: int, *, is_certain: bool) -> None:
         self._sizes[share] = {size} if is_certain else self._sizes.get(share, set()) | {size}
 
     def passed_on(self, share: str, *, is_certain: bool) -> None:
-        """Another project has accepted it, and its rules are gone."""
+        """Another project has accepted it, or it is let go."""
         self.asked(("share", share), is_there=False, is_certain=is_certain)
-        for key in [key for key in self._possible if key[:2] == ("rule", share)]:
-            self.asked(key, is_there=False, is_certain=is_certain)
         self._sizes.pop(share, None)
 
     def settle(self, found: Mapping[Key, int | None]) -> list[str]:

@@ -232,3 +232,12 @@ def test_rules_go_with_their_share() -> None:
     promises.asked(SHARE, is_there=False, is_certain=True)
     promises.asked(("rule", "one", "10.0.0.0/8"), is_there=True, is_certain=True)
     assert promises.settle({}) == []
+
+
+def test_a_share_of_the_same_name_has_no_rules_of_the_one_before() -> None:
+    promises = Promises()
+    promises.asked(SHARE, is_there=True, is_certain=True)
+    promises.asked(("rule", "one", "10.0.0.0/8"), is_there=True, is_certain=True)
+    promises.asked(SHARE, is_there=False, is_certain=True)
+    promises.asked(SHARE, is_there=True, is_certain=True)
+    assert promises.settle({SHARE: 1}) == []
