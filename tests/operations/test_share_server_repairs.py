@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from abaca.db.session import begin, lock_row
 from abaca.db.tables import network_allocations, share_instances
+from abaca.db.tables import share_networks as share_network_table
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.db.tables import share_servers as share_server_table
 from abaca.domain.network_changes import share_server_networks, share_server_repairs
 from abaca.domain.rows import states
 from abaca.domain.share_networks import share_network_subnets, share_networks
@@ -33,6 +36,7 @@ from tests.operations.scene import (
     server_of,
     settled_rules,
 )
+from tests.operations.test_share_transfers import is_waited_for
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
 UPDATE = "update_share_server_network_allocations"
@@ -88,6 +92,27 @@ def broken(stack: Stack) -> Broken:
         "error",
     )
     return broken
+
+
+@pytest.mark.parametrize(
+    "way_out",
+    [share_server_repairs.retry_network_update, share_server_repairs.abandon_network_update],
+)
+def test_a_server_that_goes_while_its_network_is_waited_for_is_missing(
+    stack: Stack, way_out: Callable[[Connection, str], None]
+) -> None:
+    stack.settled_share(stack.share(stack.share_network(*stack.network("10.1.0.0/24"))))
+    server = stack.ask(share_servers.find, {}, Page())[0]
+    with ThreadPoolExecutor(1) as pool:
+        with begin(stack.engine) as conn:
+            lock_row(conn, share_network_table, server["share_network_id"])
+            conn.execute(sa.update(share_instances).values(share_server_id=None))
+            conn.execute(sa.delete(network_allocations))
+            conn.execute(sa.delete(share_server_table))
+            answer = pool.submit(stack.do, way_out, server["id"])
+            wait_for(lambda: is_waited_for(stack, conn))
+        with pytest.raises(Missing):
+            answer.result(60)
 
 
 def test_retry_finishes_the_addition(broken: Broken) -> None:

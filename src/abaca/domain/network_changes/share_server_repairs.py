@@ -210,4 +210,9 @@ def _locked(conn: Connection, share_server_id: str) -> sa.Row[Any]:
         raise Conflict(
             f"The share network {network_id} is {network.status}; try again when it is active."
         )
-    return conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one()
+    server = conn.execute(
+        sa.select(share_servers).where(share_servers.c.id == share_server_id)
+    ).first()
+    if server is None:  # it has gone while its network was waited for
+        raise Missing(f"Share server {share_server_id} could not be found.")
+    return server
