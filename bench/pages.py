@@ -1,5 +1,6 @@
 """What 100 open web pages cost others: how long a steady stream of requests takes without them and
-with them, in turns, over 10,000 shares.
+with them, in turns, over 10,000 shares. And what it costs a transaction that changes something to
+raise the version that pages ask for.
 
 Each page does what the real one does: asks for the version of the project every second, and loads
 its lists again when that is new. Now and then something changes.
@@ -13,18 +14,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from abaca import log_context
+from abaca.db.session import begin
+from abaca.db.tables import shares
 from bench import conditions, programs, rows
 from bench.abaca_service import Abaca
 from bench.client import Answer, Client, Connection, Failed, Target
 from bench.conditions import ForeignLoad
 from bench.report import Report, ms
+from bench.service import PROJECT
 from bench.single import installed, running
 
 PAGES, SHARES = 100, 10_000
+LONGEST_OPENING = 300  # seconds: on a machine that others keep busy
 PAUSE = 1.0  # seconds between two questions of a page
 STREAM = 40  # requests a second of others
 CHANGES = 10.0  # seconds between two changes
 VERSION = "/v2/project-version"
+TRANSACTIONS = 1000  # of each kind
 LISTS = ("/v2/shares/detail?limit=200&with_count=True", "/v2/share-networks/detail")
 
 
@@ -37,13 +47,14 @@ def run(databases: Sequence[str], *, quick: bool) -> None:
         f"share after the other, {STREAM} a second; every {CHANGES:g} s something changes. p50 / "
         f"p99 / most, ms, of {rounds} turns of {seconds:g} s each."
     )
-    foreign, body = ForeignLoad(), []
+    foreign, body, costs = ForeignLoad(), [], []
     for kind in databases:
         postgresql = programs.PostgreSQL() if kind == "postgresql" else None
         try:
             with installed(postgresql) as installation:
                 engine = installation.engine()
                 ids = rows.fill(engine, SHARES)
+                costs.append([kind, *_version_costs(engine, ids[0])])
                 engine.dispose()
                 with running(installation, postgresql) as service:
                     body.append([kind, *_turns(service, ids, seconds, rounds)])
@@ -51,8 +62,35 @@ def run(databases: Sequence[str], *, quick: bool) -> None:
             if postgresql is not None:
                 postgresql.stop()
     report.table(["database", "no page", f"{PAGES} pages", "CPU of the pages, cores"], body)
+    report.say(
+        f"A transaction of one UPDATE by a primary key, ms, {TRANSACTIONS} of each kind in turns, "
+        "nothing else asking the database:"
+    )
+    head = ["database", "without a version, p50", "with, p50", "without, p99", "with, p99"]
+    report.table(head, costs)
     report.say(f"Cores kept busy by others meanwhile: {foreign.cores():.2f}.")
     print(f"Written to {report.path}")
+
+
+def _version_costs(engine: Engine, share_id: str) -> list[str]:
+    """What `begin` adds to a transaction of the engine's that changes one row."""
+    took: dict[bool, list[float]] = {False: [], True: []}
+    update = sa.update(shares).where(shares.c.id == share_id)
+    for number in range(2 * TRANSACTIONS):
+        raises = number % 2 == 1
+        began = time.perf_counter()
+        with (
+            log_context.working_for("bench", PROJECT),
+            (begin if raises else Engine.begin)(engine) as conn,
+        ):
+            conn.execute(update.values(description=str(number)))
+        took[raises].append(time.perf_counter() - began)
+    ordered = {raises: sorted(each) for raises, each in took.items()}
+    return [
+        f"{ordered[raises][int(TRANSACTIONS * part)] * 1000:.2f}"
+        for part in (0.5, 0.99)
+        for raises in (False, True)
+    ]
 
 
 def _turns(service: Abaca, ids: list[str], seconds: float, rounds: int) -> list[str]:
@@ -113,8 +151,8 @@ def _pages(target: Target) -> Iterator[None]:
     process = context.Process(target=_be_pages, args=(target, ready, done))
     process.start()
     try:
-        if not ready.wait(120):
-            raise Failed("the pages did not open")
+        if not ready.wait(LONGEST_OPENING):
+            raise Failed(f"{PAGES} pages did not open within {LONGEST_OPENING} s")
         yield
         if process.exitcode is not None:
             raise Failed("a page failed")
@@ -142,7 +180,8 @@ class _Page:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._connection = Connection(target)
+        # not before its first question: the service closes those that wait longer with it
+        self._connection: Connection | None = None
         self._tag = ""
 
     def look(self) -> None:
@@ -158,17 +197,20 @@ class _Page:
     def _ask(self, path: str, more: dict[str, str]) -> tuple[int, str]:
         target = self._target._replace(headers={**self._target.headers, **more})
         request = target.request("GET", path)
+        if self._connection is None:
+            self._connection = Connection(self._target)
         try:
-            answer = self._answer(request)
-        except (Failed, OSError):  # the service has closed it, for another page or for being idle
+            answer = _answer(self._connection, request)
+        except (Failed, OSError):  # the service has closed it, for being idle
             self._connection.reconnect()
-            answer = self._answer(request)
+            answer = _answer(self._connection, request)
         if answer.status not in (200, 304):
             raise Failed(f"{path}: {answer.status}")
         return answer.status, self._connection.header("etag")
 
-    def _answer(self, request: bytes) -> Answer:
-        self._connection.send(request)
-        while (answer := self._connection.receive()) is None:
-            pass
-        return answer
+
+def _answer(connection: Connection, request: bytes) -> Answer:
+    connection.send(request)
+    while (answer := connection.receive()) is None:
+        pass
+    return answer
