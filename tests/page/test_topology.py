@@ -39,6 +39,8 @@ def test_administrators_see_servers_on_their_subnets(
     listed = root("GET", f"/v2/share-servers?share_network_id={share_network}")
     (server,) = listed["share_servers"]
     log_in(page, "root")
+    page.get_by_role("link", name="Administration").click()  # which loads servers, too
+    expect(page.get_by_role("heading", name="Share servers")).to_be_visible()
     page.get_by_role("link", name="Topology").click()
     page.get_by_role("searchbox").fill("lab")
     row = page.get_by_role("listitem").filter(has_text=server["id"][:8])

@@ -85,7 +85,8 @@ export class Doing extends Component {
   render({ action }, { values, answer, isConfirmed, isBusy, refusal }) {
     const { title, fields, final, request, check, said, program = "openstack" } = action;
     const isChecked = answer?.compatible === true;
-    const words = (check && !isChecked ? check : request)(values).words;
+    const isToCheck = check && !isChecked;
+    const words = (isToCheck ? check : request)(values).words;
     return html`<form class="doing" aria-label=${title} ref=${(form) => (this.form = form)} onSubmit=${this.submit}
       onKeyDown=${(event) => event.key === "Escape" && this.close()}>
       <p class="title">${title}</p>
@@ -93,15 +94,15 @@ export class Doing extends Component {
         set=${(value) => this.set(field.name, value)} />`)}
       ${words && html`<${CopyText} label=${t(program === "openstack" ? "same_command" : "same_on_host")} text=${commandLine(program, ...words)} />`}
       ${check && html`<div aria-live="polite">${answer && html`<${Answer} answer=${answer} said=${said} />`}</div>`}
-      ${final && (!check || isChecked) && html`<label class="confirm">
+      ${final && !isToCheck && html`<label class="confirm">
         <input type="checkbox" required checked=${isConfirmed}
           onChange=${(event) => this.setState({ isConfirmed: event.currentTarget.checked })} />
         <span>${final}</span>
       </label>`}
       <div role="alert">${refusal && html`<${Refusal} error=${refusal} />`}</div>
       <p class="buttons">
-        <button class=${final ? "final" : "main"} aria-disabled=${isBusy ? "true" : undefined}>
-          ${check && !isChecked ? t("check_first") : title}
+        <button class=${final && !isToCheck ? "final" : "main"} aria-disabled=${isBusy ? "true" : undefined}>
+          ${isToCheck ? t("check_first") : title}
         </button>
         <button type="button" onClick=${this.close}>${t("cancel")}</button>
       </p>

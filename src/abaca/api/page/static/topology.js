@@ -62,7 +62,7 @@ export class Topology extends Component {
 
   render({ state }, { query, chosen, zoom, clients }) {
     const { lists, isAdmin } = state;
-    if (!lists.shareServers) return html`<p class="quiet">${t("loading")}</p>`;
+    if (!lists.free) return html`<p class="quiet">${t("loading")}</p>`;
     const groups = groupsOf(lists, query, isAdmin);
     const servers = lists.shareServers.length;
     const isDrawn = groups.map((group) => isOpen(chosen, group.id, groups, query));
