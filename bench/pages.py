@@ -83,7 +83,7 @@ def _version_costs(engine: Engine, share_id: str) -> list[str]:
             log_context.working_for("bench", PROJECT),
             (begin if raises else Engine.begin)(engine) as conn,
         ):
-            conn.execute(update.values(description=str(number)))
+            conn.execute(update.values(display_description=str(number)))
         took[raises].append(time.perf_counter() - began)
     ordered = {raises: sorted(each) for raises, each in took.items()}
     return [
