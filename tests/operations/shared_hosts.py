@@ -5,20 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from abaca.db.tables import service_workers
+import sqlalchemy as sa
+
+from abaca.db.tables import service_workers, worker_leases
 from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.services import hosts
 from abaca.drivers.fake import FakeDriver
 from tests.stack import Stack, WorkerProcess, make_conf
 
 SERVICE = "cluster@alpha"
-LEASE = 8
-"""Seconds; a host whose worker was killed is down after them."""
-LONG_LEASE = 60
-"""Of workers that nobody waits for to be down: on a busy machine a short one is lost."""
+LEASE = 60
+"""Seconds. On a busy machine a short one is lost; nobody waits for it to end (`kill`)."""
 
 
 def options(state_dir: Path, host: str, **more: str) -> dict[str, dict[str, str]]:
@@ -35,28 +36,22 @@ def options(state_dir: Path, host: str, **more: str) -> dict[str, dict[str, str]
     }
 
 
-def overrides(host: str, lease: int = LEASE) -> dict[str, object]:
+def overrides(host: str) -> dict[str, object]:
     return {
         "host": host,
-        "worker.lease_seconds": lease,
+        "worker.lease_seconds": LEASE,
         "worker.watch_interval": 0.5,
         "worker.retry_seconds": 0.4,
         "service_down_time": 600,
     }
 
 
-def worker(
-    state_dir: Path,
-    url: str,
-    host: str,
-    environment: Mapping[str, str],
-    lease: int = LONG_LEASE,
-) -> WorkerProcess:
+def worker(state_dir: Path, url: str, host: str, environment: Mapping[str, str]) -> WorkerProcess:
     own = state_dir / host
     own.mkdir(exist_ok=True)
     (own / "key").write_bytes((state_dir / "key").read_bytes())
     (own / "key").chmod(0o600)
-    return WorkerProcess(own, url, options(state_dir, host), environment, **overrides(host, lease))
+    return WorkerProcess(own, url, options(state_dir, host), environment, **overrides(host))
 
 
 class Hosts:
@@ -73,14 +68,16 @@ class Hosts:
 
     def start(self, *names: str) -> None:
         for name in names:
-            self.workers[name] = worker(self.state_dir, self.url, name, {}, LEASE)
+            self.workers[name] = worker(self.state_dir, self.url, name, {})
         for name in names:
             self.stack.wait(lambda conn, name=name: name in live(conn), 60)  # type: ignore[misc]
 
     def kill(self, name: str) -> None:
-        """The host is down when this returns."""
+        """The host is down when this returns, as when its lease has run out."""
         self.workers.pop(name).kill()
-        self.stack.wait(lambda conn: not hosts.get(conn, name)["lives"], 30)
+        ended = sa.update(worker_leases).where(worker_leases.c.host == name)
+        self.stack.do(lambda conn: conn.execute(ended.values(expires_at=datetime(2000, 1, 1))))
+        assert not self.stack.ask(hosts.get, name)["lives"]
 
     def stop(self, name: str) -> None:
         self.workers.pop(name).stop()
