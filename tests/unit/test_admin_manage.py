@@ -211,7 +211,7 @@ def test_hosts_are_listed_drained_fenced_and_enabled(conf: cfg.ConfigOpts) -> No
         hosts.register(conn, "two")
     engine.dispose()
     assert "fenced" in call(conf, "host", "fence", "two").output
-    assert "down" in call(conf, "host", "drain", "one\x1b[2J", "--reason", "disks").output
+    assert "draining" in call(conf, "host", "drain", "one\x1b[2J", "--reason", "disks").output
     head, _, one, two = call(conf, "host", "list").output.splitlines()
     assert head.split()[:2] == ["Host", "State"]
     assert "\x1b" not in one and one.split()[1:] == ["down", "10.99.0.1", "0", "0", "disks"]
