@@ -107,7 +107,10 @@ def test_what_was_changed_since_is_left_alone(stuck: Stuck) -> None:
     assert [one["id"] for one in stuck.listed("?state=parked")] == [stuck.id]
 
 
-@pytest.mark.parametrize("inputs", ["", "[]", '{"args": [{}]}', '{"args": 7}', "gASVCwAAAAAAAAA="])
+@pytest.mark.parametrize(
+    "inputs",
+    ["", "[]", '{"args": [{}]}', '{"args": 7}', '{"args": []}', "gASVCwAAAAAAAAA="],
+)
 def test_arguments_that_are_none_are_not_used(stuck: Stuck, inputs: str) -> None:
     stuck.park()
     stuck.set(inputs=inputs)

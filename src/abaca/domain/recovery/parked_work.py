@@ -4,6 +4,7 @@ load (ADR 0027)."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -74,12 +75,12 @@ def resume(conn: Connection, operation_id: str) -> None:
             f"The operation {operation_id} is {work.state}: it does not need to be resumed."
         )
     arguments: Any = unfinished.arguments(conn, operation_id)
-    if arguments is None:
+    again = RESUMPTIONS.get(work.name)
+    if arguments is None or (again is not None and not _takes(again, len(arguments))):
         raise Conflict(
             f"The operation {operation_id} cannot be resumed: its arguments cannot be read. Set "
             "the status of what it is about by hand."
         )
-    again = RESUMPTIONS.get(work.name)
     if again is None:
         raise Conflict(f"{work.name} cannot be resumed; repeat the request that started it.")
     later = unfinished.later_on_the_same(conn, work)
@@ -88,3 +89,12 @@ def resume(conn: Connection, operation_id: str) -> None:
     with log_context.working_for(work.request_id):
         again(conn, *arguments)
     unfinished.forget(conn, operation_id)
+
+
+def _takes(again: Callable[..., None], number: int) -> bool:
+    """Whether it takes so many arguments after the connection."""
+    try:
+        inspect.signature(again).bind(None, *[""] * number)
+    except TypeError:
+        return False
+    return True
