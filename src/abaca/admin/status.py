@@ -181,7 +181,10 @@ def screen(
     lines.append("Needs attention:" if problems else "Nothing needs attention.")
     for problem in problems[:MOST_PROBLEMS]:
         why = problem.why[:_LONGEST_REASON] + ("…" if len(problem.why) > _LONGEST_REASON else "")
-        lines.append(logs.escaped(f"  {problem.what} {problem.id}: {why}  → {problem.do}"))
+        lines.append(logs.escaped(f"  {problem.what} {problem.id}: {why}"))
+        lines.append(
+            logs.escaped(f"    → {problem.do}")
+        )  # alone: the reason may hold an arrow, too
     if number > MOST_PROBLEMS:
         lines.append(f"  and {number - MOST_PROBLEMS} more: --json")
     return lines
