@@ -45,7 +45,9 @@ PICTURE_SIZE: ViewportSize = {"width": 960, "height": 640}
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Installation]:
-    with installation(config_text=f"{FAKE_BACKEND}pools = fake:10000\n") as made:
+    # what one test leaves is in no other's way
+    quota = "[quota]\nshare_networks = 1000\nshares = 1000\ngigabytes = 10000\nsnapshots = 1000\n"
+    with installation(config_text=f"{quota}{FAKE_BACKEND}pools = fake:10000\n") as made:
         made.start()
         add_users(made)
         yield made
