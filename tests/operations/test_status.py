@@ -135,7 +135,8 @@ def test_an_id_in_a_command_is_one_word_and_no_option(engine: Engine, id_: str) 
             row = conn.execute(sa.select(table).order_by(key)).mappings().first()
             assert row is not None
             conn.execute(sa.insert(table).values({**row, **changed}))
-    commands = [problem.do for problem in found(engine).problems if problem.id == id_]
+    told = [problem.do for problem in found(engine).problems if problem.id == id_]
+    commands = [command for command in told if command != "abaca-manage share_server list"]
     assert len(commands) == 2
     for command in commands:
         before, last = shlex.split(command)[:-1], shlex.split(command)[-1]

@@ -181,10 +181,8 @@ def screen(
     lines.append("Needs attention:" if problems else "Nothing needs attention.")
     for problem in problems[:MOST_PROBLEMS]:
         why = problem.why[:_LONGEST_REASON] + ("…" if len(problem.why) > _LONGEST_REASON else "")
-        lines.append(logs.escaped(f"  {problem.what} {problem.id}: {why}"))
-        lines.append(
-            logs.escaped(f"    → {problem.do}")
-        )  # alone: the reason may hold an arrow, too
+        told = f"{problem.what} {problem.id}: {why}".replace("→", "->")  # the arrow is ours alone
+        lines.append(logs.escaped(f"  {told}  → {problem.do}"))
     if number > MOST_PROBLEMS:
         lines.append(f"  and {number - MOST_PROBLEMS} more: --json")
     return lines
