@@ -83,8 +83,9 @@ def test_a_reason_cannot_pass_for_the_command_to_run(conf: cfg.ConfigOpts) -> No
         conn.exec_driver_sql("UPDATE share_servers SET status_reason = 'bad  → rm -r /'")
     _, said = status(conf)
     with engine.begin() as conn:
+        restored = "UPDATE share_servers SET status_reason = ? WHERE id = ?"
         for row in kept:
-            conn.exec_driver_sql("UPDATE share_servers SET status_reason = ? WHERE id = ?", tuple(row))
+            conn.exec_driver_sql(restored, tuple(row))
     engine.dispose()
     assert "bad  -> rm -r /" in said
     commands = [part for line in said.splitlines() for part in line.split("  → ")[1:]]
