@@ -55,7 +55,7 @@ def test_names_of_networks_and_services_are_text(page: Page, alice: Tenant) -> N
     body = {"network_id": made["id"], "cidr": "10.36.0.0/24", "ip_version": 4, "name": SCRIPT}
     alice("POST", "/network/v2.0/subnets", {"subnet": body})
     service = {"type": "ldap", "name": HOSTILE, "password": "<b>secret</b>"}
-    alice("POST", "/v2/security-services", {"security_service": service})
+    stored = alice("POST", "/v2/security-services", {"security_service": service})
     network = alice("POST", "/v2/share-networks", {"share_network": {"name": SCRIPT}})
     log_in(page)
     page.get_by_role("link", name="Networks").click()
@@ -77,6 +77,7 @@ def test_names_of_networks_and_services_are_text(page: Page, alice: Tenant) -> N
     hrefs = page.locator("a").evaluate_all("(all) => all.map((a) => a.getAttribute('href'))")
     assert all(href.startswith("#/") for href in hrefs)
     alice("DELETE", f"/v2/share-networks/{network['share_network']['id']}")
+    alice("DELETE", f"/v2/security-services/{stored['security_service']['id']}")
 
 
 def test_a_hostile_url_does_nothing(page: Page, service: Installation, alice: Tenant) -> None:
