@@ -131,11 +131,11 @@ class LoginsInTurn:
         self._checks = Checks(_AT_ONCE, of_one_client=_OF_ONE_CLIENT)
 
     def __call__(self, req: falcon.Request) -> Caller:
-        """As that other one."""
+        """Who sends a request, by the authenticator that this one wraps."""
         return self._authenticate(req)
 
     def is_known(self, environ: dict[str, Any]) -> bool:
-        """Of a login never."""
+        """Whether the caller was checked lately. A login never counts as that."""
         return not self._is_login(environ) and self._authenticate.is_known(environ)
 
     async def prepare(
