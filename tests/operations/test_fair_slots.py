@@ -164,6 +164,18 @@ def test_work_with_one_key_runs_one_after_the_other(install: Install) -> None:
         wait_for(lambda: _begun["a"] == 3)
 
 
+def test_the_oldest_work_of_a_key_goes_first(install: Install) -> None:
+    """What was put in within one second, too."""
+    stack = install()
+    for project in "abcd":
+        put_in(stack, project, 1, key="one")
+        Event().wait(0.01)
+    with stack.working():
+        for project in "abcd":
+            begun(project, 1)
+            _let_go[project].set()
+
+
 def test_projects_take_turns_at_a_key_that_they_share(install: Install) -> None:
     stack = install()
     with stack.working():

@@ -10,6 +10,7 @@ process that only enqueues, as the API does, loads no engine: see ADR 0027.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -105,6 +106,7 @@ def enqueue(conn: Connection, *works: Work) -> None:
             "recovery_attempts": 0,
             "priority": _turn(conn, work) if work.in_turn else 0,
             "creator_xid": str(uuid4()),
+            **_now(conn),
         }
         conn.execute(status, given)
         conn.execute(
@@ -115,6 +117,15 @@ def enqueue(conn: Connection, *works: Work) -> None:
             },
         )
     wakening.announce(conn, {work.worker_host for work in works})
+
+
+def _now(conn: Connection) -> dict[str, int]:
+    """When work is stored on SQLite, in ms: the columns' default there has whole seconds, and the
+    oldest work of a key goes first."""
+    if not is_sqlite(conn):
+        return {}
+    now = time.time_ns() // 1_000_000
+    return {"created_at": now, "updated_at": now}
 
 
 def requeue(
