@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from abaca.admin import manage
-from abaca.db.tables import share_servers, worker_leases
+from abaca.db.session import begin
+from abaca.db.tables import service_workers, share_servers, worker_leases
 from abaca.domain.recovery import parked_work
 from abaca.domain.server_moves import share_server_moves as moves
 from abaca.domain.services import condition, hosts, services
+from abaca.domain.share_servers import server_hosts
 from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.errors import Conflict
@@ -224,6 +227,34 @@ def test_the_next_host_dies_too(play: Play) -> None:
     assert settled(played_hosts, server) == "host3"
     assert stack.settled_share(share) == "available"
     assert row(stack, server).generation == 2
+
+
+def test_what_is_asked_while_a_move_begins_or_ends_is_done_where_it_goes(play: Play) -> None:
+    """A request reads where the server stands, and commits after the move."""
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    network = stack.share_network(*stack.network("10.0.0.0/24"))
+    first, second = available_share(stack, network), available_share(stack, network)
+    server = server_of(stack, first)
+    assert server_of(stack, second) == server
+    played_hosts.kill("host1")
+    mine = sa.select(service_workers).where(service_workers.c.worker_host == "host1")
+    copied = dict(stack.ask(lambda conn: conn.execute(mine).one())._mapping)
+    host2 = sa.insert(service_workers).values({**copied, "worker_host": "host2"})
+    stack.do(lambda conn: conn.execute(host2))
+
+    def meanwhile(share: str, move: Callable[..., object], *args: str | None) -> set[str]:
+        with begin(stack.engine) as conn:
+            shares.extend(conn, MEMBER, share, 2)
+            moving = Thread(target=stack.do, args=(move, *args))
+            moving.start()
+            moving.join(1)
+        moving.join()
+        return {work.worker_host for work in stack.ask(unfinished.find)}
+
+    waiting = server_hosts.waiting_queue(server)
+    assert meanwhile(first, moves.evacuate, "host1") == {"host2", waiting}
+    assert meanwhile(second, moves.arrived, server, "1", None) == {"host2"}
 
 
 def test_what_a_row_has_elsewhere_is_taken_away(play: Play) -> None:

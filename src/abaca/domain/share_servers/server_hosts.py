@@ -32,9 +32,16 @@ def waiting_queue(share_server_id: str) -> str:
 
 
 def queues(conn: Connection, share_server_ids: Collection[str]) -> dict[str, str]:
-    """By server: the worker host whose queue takes its work now."""
-    query = sa.select(share_servers.c.id, _QUEUE).select_from(_SERVERS)
-    return dict(conn.execute(query.where(share_servers.c.id.in_(share_server_ids))).all())
+    """By server: the worker host whose queue takes its work until this transaction ends. A move,
+    which takes along what waits, begins or ends before or after that."""
+    query = (
+        sa.select(share_servers.c.id, _QUEUE)
+        .select_from(_SERVERS)
+        .where(share_servers.c.id.in_(share_server_ids))
+        .order_by(share_servers.c.created_at, share_servers.c.id)  # as moves hold them
+        .with_for_update(read=True, key_share=True, of=share_servers)
+    )
+    return dict(conn.execute(query).all())
 
 
 def one_of_each(conn: Connection, share_server_ids: Collection[str]) -> dict[str, str]:
