@@ -46,12 +46,14 @@ _SAID: dict[str, Any] = {
 }  # fmt: skip
 NONSENSE = tuple(_SAID)
 """What a path begins with for an answer of the wrong content."""
+LIES = ("hang", "drip", "heads", "continue", "endless", "bomb", "garbage", "pages", "redirect")
 _FAR = "2199-01-01T00:00:00.000000Z"
 
 
 class Lies(BaseHTTPRequestHandler):
-    """What a token, or a path, begins with says how it is answered: hang, drip, endless, bomb,
-    garbage, pages (a list without end), redirect, one of NONSENSE; others as they should be."""
+    """What a token, or a path, begins with says how it is answered: hang, drip, heads, continue,
+    endless, bomb, garbage, pages (a list without end), redirect, one of NONSENSE; others as they
+    should be."""
 
     protocol_version = "HTTP/1.1"
     over = Event()
@@ -76,7 +78,7 @@ class Lies(BaseHTTPRequestHandler):
         if first in NONSENSE:
             self._answer(200, _SAID[first], {})
             return
-        for lie in ("hang", "drip", "endless", "bomb", "garbage", "pages", "redirect"):
+        for lie in LIES:
             if wanted.startswith(lie):
                 getattr(self, f"_{lie}")()
                 return
@@ -144,6 +146,17 @@ class Lies(BaseHTTPRequestHandler):
         self._head(200, {"Content-Length": "1000000"})
         while not self.over.wait(0.2):
             self.wfile.write(b" ")
+
+    def _heads(self) -> None:
+        """A head of which each byte comes in time."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while not self.over.wait(0.2):
+            self.wfile.write(b"x")
+
+    def _continue(self) -> None:
+        """Answers that say that the answer follows."""
+        while not self.over.wait(0.2):
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _endless(self) -> None:
         self._head(200, {"Connection": "close"})

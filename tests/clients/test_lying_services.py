@@ -122,7 +122,7 @@ def login(user: str) -> bytes:
     return request("POST", "/ui/v3/auth/tokens", body=body)
 
 
-@pytest.mark.parametrize("lie", ["drip", "endless", "bomb"])
+@pytest.mark.parametrize("lie", ["drip", "heads", "continue", "endless", "bomb"])
 def test_answers_have_an_end(lie: str) -> None:
     """As Neutron's client is bounded, too."""
     with lying_service() as url:
