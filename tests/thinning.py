@@ -3,10 +3,11 @@
 Three kinds are thinned, each drawn from the seed of the run (`tests.sample`), so that over some
 runs all of them run: cases of large tables, marked `sampled(n)`, of which one in n runs; files that
 set up much for few tests, marked `sampled_file(n)`, of which one in n runs, whole; and tests that
-run on both kinds of database, of which one in five runs on PostgreSQL, too. A module whose subject
+run on both kinds of database, of which one in ten runs on PostgreSQL, too. A module whose subject
 is the database is marked `each_database`, and runs whole on both.
 
-A sample twice as large (`ABACA_SAMPLE=2`, as `.ci/run` has it) leaves out the rest of two in n;
+A sample four times as large (`ABACA_SAMPLE=4`, as `.ci/run` has it) leaves out the rest of four
+in n;
 `ABACA_SAMPLE=all` leaves nothing out.
 """
 
@@ -19,7 +20,7 @@ import pytest
 from tests import sample
 
 THINNED = "tests/api/", "tests/operations/"  # their tests on PostgreSQL
-POSTGRESQL = 5
+POSTGRESQL = 10
 
 
 def keep(items: Iterable[pytest.Item], kinds: Iterable[str]) -> set[pytest.Item]:

@@ -36,7 +36,7 @@ def where(url: str) -> str:
 
 MOMENTS = ("before", "inside", "after")
 _SIGKILL = -9
-_SAMPLE = 11
+_SAMPLE = 21
 
 
 def places(

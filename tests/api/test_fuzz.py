@@ -38,7 +38,7 @@ from tests.operations import invariants
 from tests.properties import drawn, given, st
 from tests.sample import FACTOR
 
-PER_OPERATION = int(os.environ.get("ABACA_FUZZ", 3 * FACTOR))
+PER_OPERATION = int(os.environ.get("ABACA_FUZZ", 2 * FACTOR))
 IS_LONG = PER_OPERATION > 10
 CALLERS = (ADMIN, ADMIN, ADMIN, "control:control:member", ALICE, BOB, READER, NOBODY, None)
 OTHERS = (("/network", "NeutronError"), ("/v3", "error"))  # faults of other APIs

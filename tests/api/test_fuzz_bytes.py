@@ -30,7 +30,7 @@ from tests.api.conftest import ADMIN, ALICE, READER, Api, BackEnd
 from tests.api.test_openapi import populate
 from tests.sample import FACTOR, SEED
 
-PER_ROUTE = int(os.environ.get("ABACA_FUZZ", 3 * FACTOR))
+PER_ROUTE = int(os.environ.get("ABACA_FUZZ", 2 * FACTOR))
 CALLERS = (ADMIN, ADMIN, ALICE, ALICE, READER)
 NUMBERS = (
     "0x" + "f" * 5000,

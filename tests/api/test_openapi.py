@@ -45,7 +45,7 @@ from tests.sample import FACTOR
 from tests.stack import write_key
 
 NEWEST = [route for route in ROUTES if route.lives_in(MAX_VERSION)]
-PER_OPERATION = 6 * FACTOR
+PER_OPERATION = 3 * FACTOR
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

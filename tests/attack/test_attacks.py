@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.slow("honest clients are watched before, during and after each attack"),
     pytest.mark.timeout(180),
-    pytest.mark.sampled(8),  # each takes five seconds or more, of watching honest clients
+    pytest.mark.sampled(16),  # each takes five seconds or more, of watching honest clients
 ]
 
 CALM_SECONDS = 0.5

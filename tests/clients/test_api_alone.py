@@ -14,7 +14,7 @@ from tests.service import Installation, installation, wait_until
 pytestmark = [
     pytest.mark.slow("a running API"),
     pytest.mark.timeout(300),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 

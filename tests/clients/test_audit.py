@@ -20,7 +20,7 @@ from tests.api_process import USER, Server, serving
 from tests.raw_http import Connection, request
 from tests.service import reachable_folder
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 
 @pytest.fixture

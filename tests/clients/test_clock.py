@@ -25,7 +25,7 @@ from tests.service import FAKE_BACKEND, arguments_of, installation, wait_until
 from tests.stack import initialise
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a service, and the pauses of its supervisor"),
     pytest.mark.timeout(300),
 ]

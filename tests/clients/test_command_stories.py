@@ -20,7 +20,7 @@ pytest.importorskip(
 
 pytestmark = [
     pytest.mark.slow("stories of many commands, one waits for a minute of the clock"),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 CONFIG = """

@@ -19,7 +19,7 @@ from tests.clients.gophercloud import AGENT, Gophercloud
 from tests.service import wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a real Keystone and the service behind it, then one that is logged in to"),
     pytest.mark.timeout(300),
 ]

@@ -28,7 +28,7 @@ from tests.raw_http import Answer, Connection, basic, request, unverified
 from tests.stack import wait_for
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("walls that are time limits are waited for"),
     pytest.mark.timeout(300),
 ]

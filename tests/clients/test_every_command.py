@@ -25,7 +25,7 @@ pytest.importorskip(
 )
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("all commands of the client, one by one"),
     pytest.mark.timeout(300),
 ]

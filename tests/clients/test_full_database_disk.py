@@ -20,7 +20,7 @@ from tests.databases import PostgresqlCluster, PostgresqlDatabases, find_postgre
 from tests.service import FAKE_BACKEND, Installation, installation, wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a full disk outlasts a lease and the patience with back ends"),
     pytest.mark.timeout(400),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk"),

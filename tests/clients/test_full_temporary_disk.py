@@ -15,7 +15,7 @@ from tests.clients.test_full_database_disk import fill, small_disk
 from tests.service import installation, reachable_folder, wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("the service is started on a full disk"),
     pytest.mark.timeout(300),
 ]

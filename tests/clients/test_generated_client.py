@@ -18,7 +18,7 @@ from tests.clients.test_serve import password_in_clouds_file
 from tests.service import Installation
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a client is generated and installed"),
     pytest.mark.timeout(300),
 ]

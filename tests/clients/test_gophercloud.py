@@ -17,7 +17,7 @@ import pytest
 from tests.clients.gophercloud import LAST_OFFSET, Gophercloud, pages
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a real Keystone, and the service behind it"),
     pytest.mark.timeout(300),
 ]

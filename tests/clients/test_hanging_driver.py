@@ -21,7 +21,7 @@ from tests.clients.test_serve import password_in_clouds_file
 from tests.service import FAKE_BACKEND, Installation, installation, wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a call that hangs is waited for until it is given up"),
     pytest.mark.timeout(300),
 ]

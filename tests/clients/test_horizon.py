@@ -25,7 +25,7 @@ manilaclient = pytest.importorskip(
 manilaclient_exceptions = pytest.importorskip("manilaclient.exceptions")
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a real Keystone, and the service behind it"),
     pytest.mark.timeout(300),
     pytest.mark.parametrize("cloud", ["keystone"], indirect=True, scope="session"),

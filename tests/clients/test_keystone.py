@@ -27,7 +27,7 @@ openstack = pytest.importorskip(
 pytestmark = [
     pytest.mark.slow("a real Keystone, and the `openstack` command"),
     pytest.mark.timeout(300),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 TYPES = {"shared-file-system": "/v2", "sharev2": "/v2", "share": "/v2/%(project_id)s"}

@@ -22,7 +22,7 @@ from tests.lying_services import HONEST, lying_service
 from tests.raw_http import Connection, request
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("answers are waited for until they are given up"),
     pytest.mark.timeout(180),
 ]

@@ -20,7 +20,7 @@ from tests.raw_http import Connection, basic, request
 from tests.stack import initialise, wait_for
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a database that does not answer is waited for"),
     pytest.mark.timeout(180),
 ]

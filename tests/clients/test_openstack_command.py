@@ -24,7 +24,7 @@ openstack = pytest.importorskip(
 pytestmark = [
     pytest.mark.slow("each start of the `openstack` command takes a second"),
     pytest.mark.timeout(300),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 

@@ -13,7 +13,7 @@ from tests.databases import PostgresqlCluster, PostgresqlDatabases, find_postgre
 from tests.service import FAKE_BACKEND, Installation, installation, wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a database is away for longer than what depends on it waits"),
     pytest.mark.timeout(400),
 ]

@@ -22,7 +22,7 @@ from tests.clients.command import Client
 from tests.service import FAKE_BACKEND, Installation, descendants, installation, wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a running service"),
     pytest.mark.timeout(400),
 ]

@@ -19,7 +19,7 @@ import pytest
 from tests.service import FAKE_BACKEND, Installation, descendants, installation, wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("the service is restarted as an administrator would"),
     pytest.mark.timeout(300),
 ]

@@ -20,7 +20,7 @@ from tests.raw_http import Answer, Connection, basic, request
 from tests.stack import wait_for
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a real proxy, and the service behind it"),
     pytest.mark.timeout(180),
 ]

@@ -32,7 +32,7 @@ from tests.service import (
 pytestmark = [
     pytest.mark.slow("`abaca serve` is started again and again"),
     pytest.mark.timeout(300),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 TRACE = "was-imported"

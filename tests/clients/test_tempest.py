@@ -13,7 +13,7 @@ from tests.tempest.scene import played
 from tests.tempest.suite import Outcome, summary
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("tempest runs 180 tests on two whole installations"),
     pytest.mark.timeout(900),
 ]

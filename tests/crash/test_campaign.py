@@ -18,10 +18,10 @@ from tests.crash.decisions import decisions
 from tests.crash.site import site
 from tests.databases import find_postgresql
 
-SECONDS = 30.0 * sample.FACTOR
+SECONDS = 15.0 * sample.FACTOR
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("half a minute of random kills on each back end"),
     pytest.mark.timeout(600 + 2 * SECONDS),
 ]

@@ -24,7 +24,7 @@ from tests.operations.scene import server_of
 from tests.stack import MEMBER, Stack, initialise, make_conf
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("a whole installation on Linux, crashed"),
     pytest.mark.timeout(400),

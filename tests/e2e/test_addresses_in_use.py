@@ -10,7 +10,7 @@ from tests.e2e.test_network_tutorials import FLAT, played
 from tests.e2e.tutorial_pages import FIRST_LINES, a_reader
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("two shares on a network of switches in user space"),
     pytest.mark.timeout(1200),

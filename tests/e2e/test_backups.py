@@ -14,7 +14,7 @@ from tests.operations.scene import delete_share, share, told
 from tests.stack import MEMBER, wait_for
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("restic runs a dozen times"),
     pytest.mark.timeout(600),

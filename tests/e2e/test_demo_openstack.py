@@ -31,7 +31,7 @@ from tests.openstack.demo import (
 from tests.service import PATIENCE
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.play,
     pytest.mark.root,
     pytest.mark.slow("the demonstration beside a real Keystone and Neutron"),

@@ -17,7 +17,7 @@ from tests.operations.scene import allow, delete_share, settled_rules, told
 from tests.stack import MEMBER, wait_for
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("a pool is filled by a client"),
     pytest.mark.timeout(300),

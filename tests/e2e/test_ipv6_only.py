@@ -12,7 +12,7 @@ from abaca.admin import demo
 from tests.service import PATIENCE
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("the demonstration as a user sees it, commands included"),
     pytest.mark.timeout(600),

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.slow("an installation, a share server and many commands"),
     pytest.mark.timeout(400),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 CIDR, CLIENT = "10.76.0.0/24", "10.76.0.200"

@@ -32,7 +32,7 @@ from tests.e2e.tutorial_pages import (
 from tests.vlan_switch import Switch
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("all commands of three tutorials"),
     pytest.mark.timeout(1200),

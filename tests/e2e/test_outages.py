@@ -15,7 +15,7 @@ from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.stack import wait_for
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("clients wait out a grace period"),
     pytest.mark.timeout(300),

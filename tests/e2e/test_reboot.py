@@ -20,7 +20,7 @@ from tests.contracts.drivers.linux_backend import probe, unavailable_reason
 from tests.service import Installation, arguments_of, descendants, installation, wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("an installation comes back from a reboot"),
     pytest.mark.timeout(400),

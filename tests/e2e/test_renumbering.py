@@ -32,7 +32,7 @@ from tests.operations.scene import addresses, all_servers, told
 from tests.stack import MEMBER, Stack, wait_for
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.play,
     pytest.mark.root,
     pytest.mark.slow("a real worker, NFS servers and clients that write"),

@@ -18,7 +18,7 @@ from tests.e2e.test_reboot import Machine, make_shares
 from tests.service import installation, wait_until
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("an installation is started twice, on real file servers"),
     pytest.mark.timeout(400),

@@ -28,7 +28,7 @@ from tests.service import wait_until
 from tests.stack import ADMIN, MEMBER, enter, initialise
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("several workers with real back ends, and clients between them"),
     pytest.mark.timeout(300),

@@ -29,7 +29,7 @@ from tests.operations.scene import (
 )
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("clients work while whole installations change"),
     pytest.mark.timeout(300),

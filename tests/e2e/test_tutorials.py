@@ -16,7 +16,7 @@ from abaca.drivers.linux.clients import detach_client
 from tests.e2e.tutorial_pages import FIRST_LINES, Reader, a_reader, blocks_of, marked, output_of
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("all commands of the tutorials"),
     pytest.mark.timeout(600),

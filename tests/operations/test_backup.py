@@ -30,7 +30,7 @@ from tests.operations.scenarios import Ground
 from tests.operations.scene import stored_slate
 from tests.stack import Stack
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 ALL_ALLOWED: defaultdict[str, int] = defaultdict(lambda: 10_000)
 

@@ -49,9 +49,9 @@ from tests.properties import Phase, drawn, given, st
 from tests.sample import FACTOR
 from tests.stack import MEMBER, wait_for
 
-pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(4)]
 
-HISTORIES = int(os.environ.get("ABACA_CROWD", 3 * FACTOR))
+HISTORIES = int(os.environ.get("ABACA_CROWD", 2 * FACTOR))
 ROUNDS = 16
 TRIES = 3  # of each history, once one has gone wrong
 GATHERING: tuple[Round, ...] = (
@@ -93,7 +93,7 @@ def place(install: Install, *, defers: bool = False) -> Iterator[Place]:
                 assert slate(stack) == before, str(made)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.timeout(HISTORIES * 120 + 900)  # making a history short may take five minutes
 def test_whatever_is_asked_at_once(install: Install) -> None:
     """A history is drawn before it begins: a second run of it that goes better must not draw what
@@ -146,7 +146,7 @@ MEETING_ADDITIONS: tuple[list[Ask], ...] = (
 )
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.timeout(300)
 def test_an_addition_of_a_subnet_meets_each_other_request(install: Install) -> None:
     """Always in this order, whatever hypothesis draws."""
@@ -177,7 +177,7 @@ MEETING_REMOVALS: tuple[list[Ask], ...] = (
 )
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.timeout(300)
 def test_a_removal_of_a_subnet_meets_each_other_request(install: Install) -> None:
     """Always in this order: a subnet is added to each network, then all are to go while something
@@ -211,7 +211,7 @@ MEETING_DRAINS: tuple[list[Ask], ...] = (
 )
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.timeout(300)
 def test_a_drain_of_a_subnet_meets_each_other_request(install: Install) -> None:
     """Always in this order: a subnet is added to each network, then all drain while something else
@@ -236,7 +236,7 @@ def test_a_drain_of_a_subnet_meets_each_other_request(install: Install) -> None:
             assert there.asked[f"{end.__name__} done"] > 0
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.timeout(300)
 def test_groups_and_their_shares_come_and_go_at_once(install: Install) -> None:
     """More groups than the quota allows, shares that come while their group is to go, both while
@@ -274,7 +274,7 @@ def test_groups_and_their_shares_come_and_go_at_once(install: Install) -> None:
             assert there.asked[f"{name} done"] > 0, there.asked
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.timeout(300)
 def test_shares_change_hands_at_once(install: Install) -> None:
     """Offers that are accepted, withdrawn and made again while their shares are deleted, resized

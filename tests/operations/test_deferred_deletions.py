@@ -23,7 +23,7 @@ from tests.operations.scenarios import Ground
 from tests.operations.scene import failing, instance_of, plan, slate, told, world
 from tests.stack import ADMIN, MEMBER, Stack
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 HOSTS = {"host1@alpha"}
 STUCK = "error_deferred_deleting"

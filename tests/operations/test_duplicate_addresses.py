@@ -40,7 +40,7 @@ from tests.operations.scene import (
 )
 from tests.stack import MEMBER, Stack, wait_for
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
 SMALL = [str(host) for host in ip_network("10.1.0.0/29").hosts()][1:]  # without the gateway

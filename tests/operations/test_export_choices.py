@@ -33,7 +33,7 @@ from tests.operations.scene import (
 )
 from tests.stack import MEMBER, Stack
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 FIRST, SECOND, THIRD = "10.1.0.0/24", "10.2.0.0/24", "fd00:3::/64"
 

@@ -26,7 +26,7 @@ from tests.sample import sample
 from tests.stack import environment
 from tests.walk import where
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 ONE_OF = 20
 
@@ -38,7 +38,7 @@ def ground(install: Install) -> Iterator[Ground]:
         yield Ground(stack)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_failure_anywhere_is_told_and_leaves_nothing(
@@ -73,7 +73,7 @@ def test_although_its_ending_has_a_bug_too_nothing_stays_in_between(
     ground.share()
     ground.wipe()
     before = slate(stack)
-    for scenario, scene in sample(list(SCENARIOS.items()), 3):
+    for scenario, scene in sample(list(SCENARIOS.items()), 6):
         workflow = workflow_of(scenario)
         ask = scene(ground)
         with (

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.slow("each failure is a share server made anew"),
     pytest.mark.timeout(1800),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 PATIENCE = 120.0

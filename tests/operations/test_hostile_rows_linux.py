@@ -23,7 +23,7 @@ from tests.operations.scene import allow, server_of, settled_rules, share, store
 from tests.stack import Stack, initialise
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("a share server is made for each hostile row"),
     pytest.mark.timeout(300),

@@ -32,7 +32,7 @@ from tests.operations.scene import (
 from tests.stack import ADMIN, Stack, initialise, wait_for
 from tests.walk import MOMENTS, Walk
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 ALPHA_IS_LARGER = {"alpha": {"pools": "pool:100"}, "beta": {"pools": "pool:50"}}
 FULL = failing("create_share", "NoSpace", when="after")

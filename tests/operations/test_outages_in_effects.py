@@ -17,7 +17,7 @@ from tests.operations.conftest import Install
 from tests.operations.scene import all_servers, allow, available_share, told
 from tests.stack import MEMBER, wait_for
 
-pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(4)]
+pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(8)]
 
 READERS = {"setup_server", "server_without_subnet", "update_share_server_network_allocations"}
 """Effects that read what is not handed to them; their threads are named after them."""

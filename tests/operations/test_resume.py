@@ -45,7 +45,7 @@ from tests.operations.test_snapshots import SPECS
 from tests.operations.test_workflow import dbos, pickled, poison
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 
 def parked(stack: Stack, state: str = "parked") -> Operation:

@@ -45,7 +45,7 @@ from tests.operations.scene import (
 )
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 PASSWORD = "clear-Passw0rd-never-at-rest"
 CHECK = "check_update_share_server_security_service"

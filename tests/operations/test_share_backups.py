@@ -42,7 +42,7 @@ from tests.operations.scene import (
 from tests.operations.test_resume import resume
 from tests.stack import ADMIN, MEMBER, Stack
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 GIB = 2**30
 

@@ -32,7 +32,7 @@ from tests.operations.test_resume import resume
 from tests.operations.test_without_share_servers import plain
 from tests.stack import MEMBER, Stack
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 
 def group_of_two(stack: Stack, network: str | None, share_type: str) -> tuple[str, list[str]]:

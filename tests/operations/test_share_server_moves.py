@@ -365,7 +365,7 @@ def walk(
 EARLIER, LATER = datetime(2000, 1, 1), datetime(2100, 1, 1)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("workflow", "ask", "names"),

@@ -43,7 +43,7 @@ from tests.operations.scene import (
 from tests.operations.test_without_share_servers import made_share, plain
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
-pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(4)]
 
 OTHER = Caller(user_id="other", project_id="another-project", roles=("member",), is_admin=False)
 THIRD = Caller(user_id="third", project_id="a-third", roles=("member",), is_admin=False)

@@ -27,7 +27,7 @@ from tests.operations.scene import (
 )
 from tests.stack import MEMBER, Stack, wait_for
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 
 @pytest.fixture

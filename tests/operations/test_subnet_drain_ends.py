@@ -37,7 +37,7 @@ from tests.operations.scene import available_share, failing, plan, server, serve
 from tests.operations.test_share_server_clients import answered, client, connect
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 FIRST_OF_CROWD = IPv4Address("10.2.1.0")
 CHECK = "check_update_share_server_network_allocations"

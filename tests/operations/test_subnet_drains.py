@@ -36,7 +36,7 @@ from tests.operations.scene import (
 )
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 METHOD = "update_share_server_drains"
 STRANGER = Caller(user_id="bob", project_id="blue", roles=("member",))

@@ -49,7 +49,7 @@ from tests.operations.scene import (
 )
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 CHECK = "check_update_share_server_network_allocations"
 UPDATE = "update_share_server_network_allocations"

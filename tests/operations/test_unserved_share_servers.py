@@ -30,7 +30,7 @@ from tests.operations.scene import (
 )
 from tests.stack import Stack, wait_for
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 NEVER = 3600.0
 OFTEN = 0.05

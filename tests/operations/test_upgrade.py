@@ -37,7 +37,7 @@ from tests.operations.scene import (
 from tests.operations.test_manage import manage
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
-pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.each_database, pytest.mark.sampled_file(4)]
 
 HOUSEKEEPING = {"unused_share_server_cleanup_interval": 1}
 

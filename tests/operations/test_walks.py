@@ -28,7 +28,7 @@ OTHERS = [name for name in SCENARIOS if name != "share_server_add_subnet"]
 RARE = 7
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", OTHERS)
 def test_killed_anywhere_it_ends_the_same(
@@ -38,7 +38,7 @@ def test_killed_anywhere_it_ends_the_same(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("scenario", sample(OTHERS, 2 * RARE))
+@pytest.mark.parametrize("scenario", sample(OTHERS, 4 * RARE))
 def test_killed_anywhere_it_ends_the_same_on_postgresql(
     scenario: str, postgresql_databases: Databases, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:

@@ -34,7 +34,7 @@ from tests.operations.scene import (
 )
 from tests.stack import MEMBER, Stack, initialise
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 REQUEST = "req-00000000-0000-4000-8000-00000000000a"
 OURS = "The administrator finds the reason in the log"

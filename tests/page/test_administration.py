@@ -16,7 +16,7 @@ from tests.page.tenant import Tenant
 from tests.page.test_accessibility import require_no_fault
 from tests.service import Installation
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.sampled_file(4)]
 COMMAND = "The same with the openstack command"
 
 

@@ -16,7 +16,7 @@ from tests.page.test_accessibility import require_no_fault
 pytestmark = [
     pytest.mark.slow("axe-core looks at two forms, four times each"),
     pytest.mark.timeout(360),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 COMMAND = "The same with the openstack command"
 

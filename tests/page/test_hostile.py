@@ -15,7 +15,7 @@ from tests.page.tenant import Tenant
 from tests.page.test_shares import HOSTILE
 from tests.service import Installation
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.sampled_file(4)]
 SCRIPT = "javascript:document.title='owned'"
 ROUTES = (
     "#/share/<img src=x onerror=document.title='owned'>",

@@ -15,7 +15,7 @@ from tests.service import FAKE_BACKEND, Installation, installation
 pytestmark = [
     pytest.mark.slow("a real Keystone, and a service of its own"),
     pytest.mark.timeout(300),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 

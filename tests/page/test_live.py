@@ -15,7 +15,7 @@ from tests.page.conftest import log_in
 from tests.page.tenant import Tenant
 from tests.service import PATIENCE
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.sampled_file(4)]
 SECONDS = 2.0
 
 

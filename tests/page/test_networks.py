@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.page.conftest import log_in, look
 from tests.page.tenant import Tenant
 
-pytestmark = [pytest.mark.timeout(360), pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.timeout(360), pytest.mark.sampled_file(4)]
 COMMAND = "The same with the openstack command"
 SUBNET = re.compile(r"^\s*Subnet")
 

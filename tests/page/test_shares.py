@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.page.conftest import log_in, look
 from tests.page.tenant import Tenant
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><b>$(touch /tmp/x)`id`';\u202e"
 

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.slow("the story of the demonstration, by clicks"),
     pytest.mark.timeout(600),
-    pytest.mark.sampled_file(2),
+    pytest.mark.sampled_file(4),
 ]
 
 FREE = {4: 99 - 10, 6: 0xFFFF - 0x10}  # of the pools in SUBNETS; the share server has one of each

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.page.conftest import log_in, look
 from tests.page.tenant import Tenant
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 MANY = 500
 LONGEST_SECONDS = 1.0

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.slow("a Debian is made, and an image built in it"),
     pytest.mark.timeout(2700),
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
 ]
 
 

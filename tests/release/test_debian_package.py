@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.slow("a Debian is made and booted, and a package built and installed"),
     pytest.mark.timeout(2700),
     pytest.mark.play,
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
 ]
 
 OLDER = "0.0.9"

@@ -18,7 +18,7 @@ import pytest
 from scripts import release
 from tests.tidy.test_docs import tracked_files
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "abaca"

@@ -13,11 +13,15 @@ from tests.service import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 ON_BOTH = "tests/api/test_share_type_access.py"  # each of its tests runs on both kinds
-TABLE = "tests/attack/test_attacks.py"  # sampled(8)
+TABLE = "tests/attack/test_attacks.py"  # sampled(16)
 DATABASE = "tests/api/test_calls_at_once.py"  # each_database
 FILES = [
-    f"tests/clients/test_{name}.py" for name in ("csi", "gophercloud", "terraform", "horizon")
-]  # sampled_file(4)
+    f"tests/clients/test_{name}.py"
+    for name in (
+        *("csi", "gophercloud", "terraform", "horizon"),
+        *("clock", "door", "own_tls", "restarts"),
+    )
+]  # sampled_file(8)
 
 
 def collected(*arguments: str, seed: str = "1", times: str = "1") -> list[str]:
@@ -46,7 +50,7 @@ def test_a_thinned_run_leaves_out_most_of_a_table_and_of_what_ran_on_sqlite(
     left_out = set(everything) - set(thinned)
     assert thinned == [test for test in everything if test not in left_out]
     assert {test.partition("::")[0] for test in left_out} == {ON_BOTH, TABLE}
-    for file, one_of in ((ON_BOTH, 5), (TABLE, 8)):
+    for file, one_of in ((ON_BOTH, 10), (TABLE, 16)):
         table = [
             test
             for test in everything
@@ -56,7 +60,7 @@ def test_a_thinned_run_leaves_out_most_of_a_table_and_of_what_ran_on_sqlite(
     assert not [test for test in left_out if test.startswith(ON_BOTH) and "sqlite" in test]
 
 
-def test_of_files_that_set_up_much_one_in_four_runs_whole() -> None:
+def test_of_files_that_set_up_much_one_in_eight_runs_whole() -> None:
     whole = collected(*FILES)
     thinned = collected("--thinned", *FILES)
     (file,) = {test.partition("::")[0] for test in thinned}
@@ -66,7 +70,7 @@ def test_of_files_that_set_up_much_one_in_four_runs_whole() -> None:
 def test_a_larger_sample_leaves_less_out(everything: list[str]) -> None:
     once, twice = (collected("--thinned", ON_BOTH, TABLE, DATABASE, times=n) for n in "12")
     assert set(once) < set(twice) < set(everything)
-    assert collected("--thinned", *FILES, times="4") == collected(*FILES)
+    assert collected("--thinned", *FILES, times="8") == collected(*FILES)
 
 
 def test_the_largest_sample_leaves_nothing_out(everything: list[str]) -> None:

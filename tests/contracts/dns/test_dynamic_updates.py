@@ -30,7 +30,7 @@ from abaca.dns.tsig_key import read_key
 from tests import name_server
 from tests.name_server import DOMAIN, NameServer, write_key
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 ONE, TWO, THREE = f"server-1.{DOMAIN}", f"server-2.{DOMAIN}", f"docs.red.{DOMAIN}"
 

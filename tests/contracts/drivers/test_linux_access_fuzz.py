@@ -22,7 +22,7 @@ from tests.sample import FACTOR
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
-EXAMPLES = int(os.environ.get("ABACA_FUZZ_EXAMPLES", 40 * FACTOR))
+EXAMPLES = int(os.environ.get("ABACA_FUZZ_EXAMPLES", 20 * FACTOR))
 SERVER = ("10.0.0.5/8", "fd00::5/16")
 CLIENTS = (
     ("10.0.0.20", "fd00::a5:20"),

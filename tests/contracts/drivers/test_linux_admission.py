@@ -32,7 +32,7 @@ from tests.properties import drawn, given, st
 from tests.sample import FACTOR
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 SERVER = ("10.0.0.5", "fd00::5")
 OWN = ("10.0.0.20", "fd00::20")
@@ -248,7 +248,7 @@ def test_changes_one_after_the_other_are_made_in_place(site: Site) -> None:
     and is never made anew."""
     namespace = site.layout(site.server(*BOTH)).namespace
 
-    @drawn(20 * FACTOR, "changes of admission")
+    @drawn(10 * FACTOR, "changes of admission")
     @given(st.lists(NETWORKS, min_size=2, max_size=4))
     def change(each: list[list[str]]) -> None:
         for networks in each:

@@ -26,7 +26,7 @@ from abaca.values import Backup, BackupProgress, Share, ShareServer
 from tests.contracts.drivers import linux_backend, odd_tree
 from tests.contracts.drivers.linux_site import BOTH, Site
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(8)]
 
 PROJECT = "project"
 

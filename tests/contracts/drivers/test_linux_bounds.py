@@ -31,7 +31,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client40, Client41, patiently
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 IPV4, IPV6 = "10.0.0.5", "fd00::5"
 OTHER_CLIENT = ("10.0.0.21/24", "fd00::21/64")

@@ -33,7 +33,7 @@ from tests.contracts.drivers.linux_backend import btrfs_pool
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served
 from tests.nfs4.client import Client41
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 HOSTILE = Path(__file__).with_name("hostile.py")
 PYTHON = Path("/usr/bin/python3").resolve()  # what Debian brings, with its libraries in /usr/lib

@@ -21,7 +21,7 @@ from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path, rule
 from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300), pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300), pytest.mark.sampled_file(4)]
 
 SERVERS = ("10.0.0.5", "fd00::5")
 ADDRESSES = ("10.0.0.20", "fd00::20")

@@ -15,7 +15,7 @@ from abaca.drivers.conformance import DriverConformance
 from abaca.drivers.interface import ShareDriver
 from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled(4)]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ class TestLinux(DriverConformance):
             yield services
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 class TestLinuxWithImages(TestLinux):
     """With a file system of its own for each share server."""
 
@@ -98,7 +98,7 @@ class TestLinuxWithImages(TestLinux):
         return driver_with_images
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 class TestLinuxWithoutServers(TestLinux):
     """One file server for all; only what is about shares is asked of it."""
 

@@ -25,7 +25,7 @@ from tests.nfs4.client import Client40, patiently
 from tests.nfs4.connection import RawConnection, connect
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(8)]
 
 IPV4 = "10.0.0.5"
 MIB = 1024**2

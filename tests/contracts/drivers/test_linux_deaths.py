@@ -27,7 +27,7 @@ from tests.contracts.drivers.linux_backend import btrfs_pool
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, rule
 from tests.nfs4.client import Client41
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 PATIENCE, LONG_PATIENCE = 0.5, 3.0
 DEATH_SECONDS = 10.0

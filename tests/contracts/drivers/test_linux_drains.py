@@ -18,7 +18,7 @@ from tests.forged_frames import connecting
 from tests.nfs4.client import Client41, patiently
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 SERVER = ("10.0.0.5", "fd00::5")
 NEWCOMER = ("10.0.0.21/24", "fd00::21/64")

@@ -49,7 +49,7 @@ from tests.forged_frames import (
     solicitation,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 NOBODYS, NEIGHBOURS = (SERVER4, SERVER6), ("10.0.0.20/24", "fd00::20/64")
 MAC, OTHER = "02:00:00:00:00:01", "02:00:00:00:00:02"

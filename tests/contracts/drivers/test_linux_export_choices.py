@@ -24,7 +24,7 @@ from tests.contracts.drivers.linux_site import (
 from tests.contracts.drivers.test_linux_admission import reaches
 from tests.nfs4.client import Client41, patiently
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 SERVER = {"left": ("10.1.0.5", "fd01::5"), "right": ("10.2.0.5", "fd02::5")}
 

@@ -33,7 +33,7 @@ from tests.contracts.drivers.wired_town import (
 )
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sampled_file(8), pytest.mark.root, pytest.mark.timeout(300)]
 
 CLIENT, CLIENT6 = "10.0.0.20", "fd00::20"
 

@@ -21,7 +21,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sampled_file(8), pytest.mark.root, pytest.mark.timeout(300)]
 
 SERVERS = ("10.0.0.5", "fd00::5")
 STAYS, FORMER = ("10.0.0.20", "fd00::20"), ("10.0.0.66", "fd00::66")

@@ -22,7 +22,7 @@ from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served
 from tests.stack import wait_for
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.root,
     pytest.mark.slow("a disk is filled below real file systems"),
     pytest.mark.timeout(300),

@@ -22,7 +22,7 @@ from abaca.values import ExportLocation, Share, ShareServer
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, rule
 from tests.nfs4.client import Client, Client40
 
-pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root]
+pytestmark = [pytest.mark.sampled_file(8), pytest.mark.root]
 
 TOP = 5  # the subvolume that holds all others, with the pool's own folders
 ROOT, FIRST_FILE = 256, 257  # inodes of a subvolume's folder and of what was first made in it

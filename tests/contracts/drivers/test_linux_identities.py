@@ -28,7 +28,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client40, Client41, OpenFile, patiently
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(8)]
 
 SERVER = ("10.0.0.5", "fd00::5")
 OTHER = ("10.0.0.66/24", "fd00::66/64")

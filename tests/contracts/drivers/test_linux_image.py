@@ -18,7 +18,7 @@ from abaca.errors import Unavailable
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.test_linux_promises import write_all
 
-pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sampled_file(8), pytest.mark.root, pytest.mark.timeout(300)]
 
 DISK_MIB = 3300
 

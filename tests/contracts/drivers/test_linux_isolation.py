@@ -29,7 +29,7 @@ from abaca.values import (
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, rule
 from tests.service import UNPRIVILEGED
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 CONNECT_SECONDS = 1.0
 CONFIGURED = '10.0.0.9"; } EXPORT { Path = "/"; Pseudo = "/all"; }'

@@ -24,7 +24,7 @@ from tests.contracts.drivers import hostile_ldap, ldap_server, linux_backend
 from tests.contracts.drivers.ldap_server import BASE, PASSWORD, USER
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served
 
-pytestmark = pytest.mark.sampled_file(2)
+pytestmark = pytest.mark.sampled_file(4)
 
 V4, V6 = "10.0.0.20", "fd00::20"
 

@@ -25,7 +25,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client40, Client41
 from tests.nfs4.nonsense import NONSENSE, send
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(8)]
 
 AT_ONCE = 100
 ROUNDS = 40

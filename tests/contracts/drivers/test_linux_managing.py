@@ -17,7 +17,7 @@ from tests.contracts.drivers.linux_backend import probe
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, EVERYBODY, Site, assert_served, path
 from tests.contracts.drivers.linux_site import rule as rule_for
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 MIB = 1024**2
 

@@ -36,7 +36,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.connection import connect
 from tests.service import PATIENCE
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 SERVER = ("10.0.0.5", "fd00::5")
 OWN = {

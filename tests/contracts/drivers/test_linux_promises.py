@@ -23,7 +23,7 @@ from abaca.errors import NoSpace
 from tests.contracts.drivers import linux_backend
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sampled_file(8), pytest.mark.root, pytest.mark.timeout(300)]
 
 COUNTED_FILES = 20_000
 

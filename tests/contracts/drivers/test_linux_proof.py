@@ -16,7 +16,7 @@ from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.cell import library
 from abaca.drivers.linux.inventory import leftovers
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 SOURCES = Path(library.__file__).parent
 NOTHING = "int nothing;"

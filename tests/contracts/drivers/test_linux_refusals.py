@@ -15,7 +15,7 @@ from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
 from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client40, Client41, Client42
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 PATIENCE = 5.0  # less than any retransmission's end, more than a busy machine takes
 SERVER = ("10.0.0.5", "fd00::5")

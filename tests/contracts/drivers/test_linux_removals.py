@@ -42,7 +42,7 @@ from tests.nfs4.connection import connect
 from tests.sample import sample
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sampled_file(8), pytest.mark.root, pytest.mark.timeout(300)]
 
 LATER = (("two", "10.20.0.5/24"), ("two", "fd00:b::5/64"))
 LATER_CLIENT = ("10.20.0.20/24", "fd00:b::20/64")
@@ -351,7 +351,7 @@ def test_killed_anywhere_what_is_asked_next_comes_of_it(site: Site) -> None:
         lambda driver: driver.ensure_server(server, [share]),
     )
     with undisturbed(here, path(share, 0), path(share, 1)):
-        for number, moment in enumerate(sample(MOMENTS, one_of=4)):
+        for number, moment in enumerate(sample(MOMENTS, one_of=8)):
             command = [sys.executable, "-c", DIE_IN_AN_UPDATE, *arguments, str(moment)]
             done = subprocess.run(command, start_new_session=True, check=False)
             assert done.returncode == (-signal.SIGKILL if moment <= SURELY else done.returncode)

@@ -28,7 +28,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.sample import sample
 
-pytestmark = [pytest.mark.sampled_file(4), pytest.mark.root]
+pytestmark = [pytest.mark.sampled_file(8), pytest.mark.root]
 
 ADDRESSES = [str(ip_interface(address).ip) for _, address in BOTH]
 REVERTS = 5
@@ -290,7 +290,7 @@ def test_a_worker_that_is_killed_anywhere_in_a_revert_ends_it_at_its_next_start(
         before = there(site)
         places = range(int(revert_and_die(site, scene, snapshot)))
         assert len(places) > 20
-        for place in sample(places, one_of=8):
+        for place in sample(places, one_of=16):
             client.run(putfh(changed), ops.write(0, b"after "))
             doing = f"{place}: {revert_and_die(site, scene, snapshot, place)}"
             driver = linux_backend.successor(site.driver)

@@ -15,7 +15,7 @@ from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, probe
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path, rule
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 
 def write(netns: str, share: Share, text: str) -> None:

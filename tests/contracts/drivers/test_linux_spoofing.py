@@ -40,7 +40,7 @@ from tests.forged_frames import (
     send,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 NUD_FAILED = 0x20
 ROLES = ("machine", "router", "server")

@@ -26,7 +26,7 @@ from tests.contracts.drivers.wired_town import (
 )
 from tests.forged_frames import ATTACKS, Station, arrived, capture, honest, send_encapsulated
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 SERVERS = (5, 6)
 ENDS = {

@@ -36,7 +36,7 @@ from tests.contracts.drivers.wired_town import (
     serving,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 VLAN = Segment("vlan", 7, "physnet1")
 ROUTER = {"10.0.0.1": 24, "fd00::1": 64}  # a router's addresses on the flat network

@@ -18,7 +18,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.nfs4.connection import RawConnection, connect
 
-pytestmark = [pytest.mark.root, pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
 IPV4, IPV6 = "10.0.0.5", "fd00::5"
 VERSIONS = [Client40, Client41]

@@ -17,7 +17,7 @@ from abaca.values import Subnet
 from tests.lying_services import NONSENSE, lying_service
 
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("answers are waited for until they are given up"),
     pytest.mark.timeout(180),
 ]

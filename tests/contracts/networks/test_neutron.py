@@ -21,7 +21,7 @@ from tests.openstack.proxy import Fault, Proxy
 
 # the first one starts Keystone and Neutron
 pytestmark = [
-    pytest.mark.sampled_file(4),
+    pytest.mark.sampled_file(8),
     pytest.mark.slow("a real Neutron, which serves one request at a time"),
     pytest.mark.timeout(300),
 ]

@@ -41,7 +41,7 @@ from tests.contracts.drivers.wired_town import (
 )
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300), pytest.mark.sampled_file(2)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300), pytest.mark.sampled_file(4)]
 
 SERVER, CLIENT = ("10.0.0.5", "fd00::5"), ("10.0.0.20", "fd00::20")
 PREFIXES = ("/24", "/64")
