@@ -1,13 +1,13 @@
 """Which tests a thinned run leaves out: `pytest --thinned`, which is what `make test` runs.
 
-Three kinds are thinned, each drawn from the seed of the run (`tests.sample`), so that over some
+Four kinds are thinned, each drawn from the seed of the run (`tests.sample`), so that over some
 runs all of them run: cases of large tables, marked `sampled(n)`, of which one in n runs; files that
-set up much for few tests, marked `sampled_file(n)`, of which one in n runs, whole; and tests that
-run on both kinds of database, of which one in ten runs on PostgreSQL, too. A module whose subject
-is the database is marked `each_database`, and runs whole on both.
+set up much for few tests, marked `sampled_file(n)`, of which one in n runs, whole; tests of
+directories in which each takes a second or two, of which each second one runs; and tests that run
+on both kinds of database, of which one in ten runs on PostgreSQL, too. A module whose subject is
+the database is marked `each_database`, and runs whole on both.
 
-A sample four times as large (`ABACA_SAMPLE=4`, as `.ci/run` has it) leaves out the rest of four
-in n;
+A sample four times as large (`ABACA_SAMPLE=4`, as `.ci/run` has it) takes four in n;
 `ABACA_SAMPLE=all` leaves nothing out.
 """
 
@@ -19,7 +19,8 @@ import pytest
 
 from tests import sample
 
-THINNED = "tests/api/", "tests/operations/"  # their tests on PostgreSQL
+EACH_SECOND = "tests/contracts/drivers/test_linux", "tests/migrations/", "tests/operations/"
+ON_BOTH = "tests/api/", "tests/operations/"
 POSTGRESQL = 10
 
 
@@ -59,14 +60,18 @@ def _file(item: pytest.Item) -> str:
 
 
 def _one_of(item: pytest.Item, kinds: set[str]) -> int:
-    marker = item.get_closest_marker("sampled")
-    one_of = int(marker.args[0]) if marker else 1
+    sampled = item.get_closest_marker("sampled")
+    one_of = int(sampled.args[0]) if sampled else 1
+    if item.get_closest_marker("each_database"):
+        return one_of
     parameters = getattr(item, "callspec", None)
     is_again = (
         len(kinds) > 1
-        and _file(item).startswith(THINNED)
-        and item.get_closest_marker("each_database") is None
+        and _file(item).startswith(ON_BOTH)
         and parameters is not None
         and parameters.params.get("database_kind") == "postgresql"
     )
-    return one_of * (POSTGRESQL if is_again else 1)
+    if is_again:
+        return one_of * POSTGRESQL
+    is_drawn = sampled or item.get_closest_marker("sampled_file")
+    return 2 if _file(item).startswith(EACH_SECOND) and not is_drawn else one_of

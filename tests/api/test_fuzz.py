@@ -127,7 +127,8 @@ def test_nothing_breaks_it(
         record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR
     ] == []
     assert (
-        sum(answers.values()) >= PER_OPERATION * len(operations) and {200, 400, 401, 403, 404} <= answers.keys()
+        sum(answers.values()) >= PER_OPERATION * len(operations)
+        and {200, 400, 401, 403, 404} <= answers.keys()
     )
 
 

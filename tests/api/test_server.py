@@ -22,6 +22,8 @@ from abaca.api.cleartext import refuse_cleartext
 from tests.api_process import USER, Server, serving
 from tests.stack import initialise, wait_for
 
+pytestmark = pytest.mark.sampled(4)
+
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
 
 

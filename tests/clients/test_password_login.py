@@ -21,7 +21,11 @@ from tests.service import Installation
 openstack = pytest.importorskip(
     "openstack", reason="openstacksdk is missing (pip install 'abaca[client]')"
 )
-pytestmark = [pytest.mark.slow("a running service"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a running service"),
+    pytest.mark.timeout(300),
+    pytest.mark.sampled_file(4),
+]
 
 PLUGINS = ["password", "v3password", "v3applicationcredential"]
 

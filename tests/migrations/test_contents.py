@@ -21,6 +21,8 @@ from tests import generated_rows
 from tests.databases import Databases
 from tests.stack import initialise
 
+pytestmark = pytest.mark.sampled(4)
+
 
 def nobody(_number: int, _table: str) -> None:
     """Nobody is told of progress."""

@@ -30,6 +30,8 @@ from tests.operations.scene import (
 )
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
+pytestmark = pytest.mark.sampled(4)
+
 MANY = 30  # more than are carried out at once
 
 

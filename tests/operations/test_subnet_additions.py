@@ -61,6 +61,8 @@ from tests.operations.scene import (
 )
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
+pytestmark = pytest.mark.sampled(4)
+
 CHECK = "check_update_share_server_network_allocations"
 UPDATE = "update_share_server_network_allocations"
 TWO_ZONES = {"alpha": {"availability_zone": "zone-a"}, "beta": {"availability_zone": "zone-b"}}

@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.slow("each kill is a worker and share servers made anew"),
     pytest.mark.timeout(1800),
     pytest.mark.sampled_file(4),
+    pytest.mark.sampled(4),
 ]
 
 OVERRIDES = {"service_down_time": 600}

@@ -12,6 +12,7 @@ from tests.page.tenant import Tenant
 pytestmark = [
     pytest.mark.slow("axe-core looks twenty times at a page"),
     pytest.mark.timeout(360),
+    pytest.mark.sampled_file(4),
 ]
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.page.conftest import log_in, look
 from tests.page.tenant import Tenant
+
+pytestmark = pytest.mark.sampled_file(4)
 
 SUBNETS = [
     {"cidr": "10.20.0.0/24", "gateway": "10.20.0.1"},

@@ -21,6 +21,8 @@ from abaca.admin import cli, manage, state_dir, users
 from abaca.db.session import begin, create_engine, read
 from tests.service import PROGRAM, reachable_folder
 
+pytestmark = pytest.mark.sampled(4)
+
 
 @pytest.fixture
 def conf() -> Iterator[cfg.ConfigOpts]:

@@ -31,7 +31,7 @@ from tests.contracts.drivers.linux_site import (
     routes_of,
 )
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.sampled(4)]
 
 
 def test_both_families_are_served(site: Site) -> None:

@@ -32,7 +32,12 @@ from tests.stack import wait_for
 
 __all__ = ["host"]  # a fixture
 
-pytestmark = [pytest.mark.sampled_file(8), pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.sampled_file(8),
+    pytest.mark.sampled(4),
+    pytest.mark.root,
+    pytest.mark.timeout(300),
+]
 GIVEN_BACK_SECONDS = 120.0
 
 

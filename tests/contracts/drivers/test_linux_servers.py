@@ -33,7 +33,7 @@ from tests.contracts.drivers.linux_site import (
     routes_of,
 )
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.sampled(4)]
 
 
 def test_ensuring_a_healthy_server_disturbs_nobody(site: Site) -> None:

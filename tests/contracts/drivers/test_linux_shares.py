@@ -23,7 +23,7 @@ from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, btrfs_pool, probe
 from tests.contracts.drivers.linux_site import BOTH, Site, access_of, path, rule
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.sampled(4)]
 
 ME = {4: ip_address("10.0.0.20"), 6: ip_address("fd00::a5:20")}
 CLIENT = ("10.0.0.20/24", "fd00::a5:20/64")
