@@ -38,6 +38,8 @@ from tests.operations import invariants
 from tests.properties import drawn, given, st
 from tests.sample import FACTOR
 
+pytestmark = pytest.mark.slow("every operation is asked for nonsense, by everybody")
+
 PER_OPERATION = int(os.environ.get("ABACA_FUZZ", 2 * FACTOR))
 IS_LONG = PER_OPERATION > 10
 CALLERS = (ADMIN, ADMIN, ADMIN, "control:control:member", ALICE, BOB, READER, NOBODY, None)

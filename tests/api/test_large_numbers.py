@@ -16,6 +16,8 @@ from abaca.api.routing import ROUTES
 from tests.api.conftest import Api, BackEnd
 from tests.api.test_openapi import populate
 
+pytestmark = pytest.mark.slow("every number of every query")
+
 NUMBERS = [10**20, -(2**63) - 1, 2**31]
 TEXTS = [*map(str, NUMBERS), "9" * 5000]
 # Each a body that is right but for the number, which is left open (None).

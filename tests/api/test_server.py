@@ -22,7 +22,7 @@ from abaca.api.cleartext import refuse_cleartext
 from tests.api_process import USER, Server, serving
 from tests.stack import initialise, wait_for
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = [pytest.mark.slow("a process of the API each"), pytest.mark.sampled(4)]
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
 

@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+pytestmark = pytest.mark.slow("the site is built")
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BUILD = ["--quiet", "--fail-on-warning", "--keep-going", "--nitpicky"]

@@ -21,7 +21,10 @@ from abaca.admin import cli, manage, state_dir, users
 from abaca.db.session import begin, create_engine, read
 from tests.service import PROGRAM, reachable_folder
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = [
+    pytest.mark.slow("an installation each, backed up and restored"),
+    pytest.mark.sampled(4),
+]
 
 
 @pytest.fixture

@@ -24,9 +24,10 @@ from abaca.db.session import begin, create_engine, read
 from abaca.workflow.dbos_database import create_dbos_engine
 from tests.service import UNPRIVILEGED, reachable_folder
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason="needs root: what is looked at is what root does"
-)
+pytestmark = [
+    pytest.mark.slow("a process of another user each"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: what is looked at is what root does"),
+]
 
 SECTOR, PAGE = 512, 4096
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")

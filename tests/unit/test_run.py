@@ -11,6 +11,8 @@ import pytest
 
 from tests.run import MOST
 
+pytestmark = pytest.mark.slow("runs of pytest")
+
 ROOT = Path(__file__).parents[2]
 UNSTEADY = """
 from pathlib import Path

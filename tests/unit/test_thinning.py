@@ -11,6 +11,8 @@ import pytest
 
 from tests.service import PATIENCE
 
+pytestmark = pytest.mark.slow("all tests are collected, several times")
+
 ROOT = Path(__file__).parents[2]
 ON_BOTH = "tests/api/test_share_type_access.py"  # each of its tests runs on both kinds
 TABLE = "tests/attack/test_attacks.py"  # sampled(16)
