@@ -48,7 +48,7 @@ coverage: system venv ## run the tests and print which share of the lines they r
 	    status=$$?; $(BIN)/coverage combine --quiet; $(BIN)/coverage report; exit $$status
 
 .PHONY: check
-check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: five minutes on two cores
+check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: three minutes on two quiet cores
 	@$(BIN)/pytest $(TOGETHER) --databases=sqlite tests/tidy tests/unit tests/api -m "not slow"
 
 .PHONY: tempest

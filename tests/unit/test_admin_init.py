@@ -17,6 +17,8 @@ from abaca.admin import cli
 from abaca.db import migrations
 from tests.service import FAKE_BACKEND, PROGRAM, reachable_folder
 
+pytestmark = pytest.mark.slow("installations made by processes side by side")
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:

@@ -25,6 +25,8 @@ from abaca.db.tables import security_services
 from abaca.errors import Conflict
 from tests.service import PROGRAM, UNPRIVILEGED, reachable_folder, unprivileged_reason
 
+pytestmark = pytest.mark.slow("a process of another user each")
+
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="needs root: what is looked at is who owns what"
 )

@@ -22,6 +22,8 @@ from abaca.admin.ports import free_port
 from abaca.api import certificates
 from tests.service import wait_until
 
+pytestmark = pytest.mark.slow("keys of many sizes are made")
+
 APP = """
 def app(environ, start_response):
     start_response("200 OK", [])
