@@ -153,7 +153,7 @@ def as_text(
 
 def _utf16(character: str) -> list[int]:
     data = character.encode("utf-16-be")
-    return [int.from_bytes(data[place : place + 2], "big") for place in range(0, len(data), 2)]
+    return [int.from_bytes(data[index : index + 2], "big") for index in range(0, len(data), 2)]
 
 
 def screen(

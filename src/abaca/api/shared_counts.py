@@ -61,9 +61,9 @@ class SharedCounts:
         with self._lock:
             row = self._own.row(key, len(numbers))
             if row is not None:
-                for place, number in enumerate(numbers):
+                for index, number in enumerate(numbers):
                     if number:
-                        row[place] += number
+                        row[index] += number
 
     def totals(self) -> dict[Key, list[float]]:
         """The rows of all processes together, those that have ended included."""

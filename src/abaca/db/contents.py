@@ -136,7 +136,7 @@ def fill(
             if next(rows, None) is not None:
                 raise Invalid(f"Table {name} has rows, and this release has no such table.")
             continue
-        kept = [place for place, column in enumerate(columns) if column in known[name].c]
+        kept = [position for position, column in enumerate(columns) if column in known[name].c]
         filler = _Filler(conn, known[name], columns, kept)
         for batch in _batches(rows):
             filler.add(batch)
@@ -162,7 +162,7 @@ def _batches(rows: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
 
 
 class _Filler:
-    """Puts rows into one table. `kept`: the places in a row of columns that the table has."""
+    """Puts rows into one table. `kept`: the positions in a row of columns that the table has."""
 
     def __init__(
         self, conn: Connection, table: sa.Table, columns: Sequence[str], kept: Sequence[int]
@@ -171,7 +171,7 @@ class _Filler:
         self._table = table
         self._names = columns
         self._kept = kept
-        self._columns = [_column(table.c[columns[place]]) for place in kept]
+        self._columns = [_column(table.c[columns[position]]) for position in kept]
         self._sum = _Sum()
         # rows may refer to later rows of the same table
         self._later = {
@@ -218,19 +218,19 @@ class _Filler:
         return found.rows()
 
     def _values(self, row: list[Any]) -> dict[str, Any]:
-        for place, value in enumerate(row):
-            if place not in self._kept and value is not None:
+        for position, value in enumerate(row):
+            if position not in self._kept and value is not None:
                 raise Invalid(
-                    f"Table {self._table.name} has no column {self._names[place]}, which a row "
+                    f"Table {self._table.name} has no column {self._names[position]}, which a row "
                     "has a value for."
                 )
-        portable = [row[place] for place in self._kept]
+        portable = [row[position] for position in self._kept]
         values: dict[str, Any] = {}
-        for place, column in enumerate(self._columns):
+        for position, column in enumerate(self._columns):
             try:
-                if column.kind == "jsonb" and portable[place] is not None:
-                    portable[place] = _canonical(portable[place])
-                values[column.name] = _stored(column, portable[place], is_sqlite(self._conn))
+                if column.kind == "jsonb" and portable[position] is not None:
+                    portable[position] = _canonical(portable[position])
+                values[column.name] = _stored(column, portable[position], is_sqlite(self._conn))
             except (TypeError, ValueError) as error:
                 raise _misfit(self._table, self._columns, portable, column, error) from None
         self._sum.add(msgspec.json.encode(portable))
@@ -309,10 +309,10 @@ def _rows(conn: Connection, table: sa.Table, columns: Sequence[_Column]) -> Iter
     )
     for stored in conn.execute(query, execution_options={"yield_per": _BATCH}):
         row = list(stored)
-        for place, column in enumerate(columns):
-            if row[place] is not None:
+        for position, column in enumerate(columns):
+            if row[position] is not None:
                 try:
-                    row[place] = _portable(column.kind, row[place])
+                    row[position] = _portable(column.kind, row[position])
                 except (TypeError, ValueError) as error:
                     raise _misfit(table, columns, list(stored), column, error) from None
         yield row

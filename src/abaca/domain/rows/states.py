@@ -103,7 +103,7 @@ def _noun(
 
 # What is deleted in a deferred way has been given up: it is not told to servers again when that
 # fails.
-_GOING = "deleting deferred_deleting error_deferred_deleting"
+_DELETION = "deleting deferred_deleting error_deferred_deleting"
 
 SHARE_NETWORK = _noun(
     tables.share_networks,
@@ -140,24 +140,24 @@ SHARE = _noun(
         Permit.DELETE: "available error error_deleting inactive extending_error shrinking_error "
         "reverting_error backup_restoring_error error_deferred_deleting",
         Permit.SOFT_DELETE: "available error inactive",
-        Permit.RESTORE: _AllBut(f"{_GOING} error_deleting"),
+        Permit.RESTORE: _AllBut(f"{_DELETION} error_deleting"),
         Permit.EXPIRE: "available error inactive extending_error shrinking_error reverting_error "
         "backup_restoring_error",
         Permit.UNMANAGE: "available error error_deleting inactive extending_error shrinking_error "
         "reverting_error backup_restoring_error manage_error unmanage_error "
         "error_deferred_deleting",
-        Permit.LOCK: _AllBut(f"{_GOING} error_deleting unmanage_starting unmanage_error"),
+        Permit.LOCK: _AllBut(f"{_DELETION} error_deleting unmanage_starting unmanage_error"),
         Permit.FORCED_SNAPSHOT: "available extending_error shrinking_error",
         Permit.HAS_ALL_DATA: _AllBut(
-            f"{_GOING} creating reverting reverting_error backup_restoring backup_restoring_error "
-            "error error_deleting manage_starting manage_error"
+            f"{_DELETION} creating reverting reverting_error backup_restoring "
+            "backup_restoring_error error error_deleting manage_starting manage_error"
         ),
         Permit.HAS_LOCATIONS: _AllBut(
-            f"{_GOING} creating error error_deleting manage_starting manage_error"
+            f"{_DELETION} creating error error_deleting manage_starting manage_error"
         ),
-        Permit.IS_ON_SERVER: _AllBut(f"{_GOING} manage_starting manage_error"),
+        Permit.IS_ON_SERVER: _AllBut(f"{_DELETION} manage_starting manage_error"),
         Permit.LEAVE_SERVER: "error error_deleting error_deferred_deleting",
-        Permit.HAS_RULES_APPLIED: _AllBut(f"{_GOING} error"),
+        Permit.HAS_RULES_APPLIED: _AllBut(f"{_DELETION} error"),
     },
     # A share that cannot be backed up is what it was.
     {"backup_creating": "available"},
@@ -228,7 +228,7 @@ SNAPSHOT = _noun(
         Permit.UNMANAGE: "available error error_deleting manage_error unmanage_error "
         "error_deferred_deleting",
         Permit.HAS_ALL_DATA: "available restoring",
-        Permit.IS_ON_SERVER: _AllBut(f"{_GOING} manage_starting manage_error"),
+        Permit.IS_ON_SERVER: _AllBut(f"{_DELETION} manage_starting manage_error"),
     },
     creating="available error deleting",
     available="restoring deleting deferred_deleting error unmanage_starting",
