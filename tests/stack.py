@@ -10,6 +10,7 @@ import ctypes
 import functools
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -466,6 +467,15 @@ class WorkerProcess:
         self._process.terminate()
         self._process.join(timeout=process.STOP_SECONDS + 10)
         self.kill()
+
+    def hold_up(self) -> None:
+        """It gets no time until it may `go_on`."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         self._process.kill()

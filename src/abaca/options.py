@@ -450,6 +450,30 @@ WORKER_OPTIONS: list[cfg.Opt] = [
     ),
 ]
 
+FAILOVER_OPTIONS: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "enabled",
+        default=False,
+        help="Whether this worker has the share servers of a host that is dead taken over by "
+        "others, as `abaca-manage host evacuate` does: one whose worker's lease has ended, and "
+        "that answers no more on the networks of the storage and of the tunnels, where it "
+        "answered before. For back ends with backend_host.",
+    ),
+    cfg.FloatOpt(
+        "delay_seconds",
+        default=10.0,
+        min=1.0,
+        help="Seconds that it must be found so without a break, counted from the end of the "
+        "lease ([worker] lease_seconds); it is looked at twice meanwhile.",
+    ),
+    cfg.FloatOpt(
+        "pause_seconds",
+        default=600.0,
+        min=0.0,
+        help="Seconds after a host was taken for dead in which no other one is.",
+    ),
+]
+
 _DOMAIN = r"(?:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _A_DOMAIN = Shaped(
     "a domain name in lower case of at most 120 characters", f"^(?=.{{1,120}}$){_DOMAIN}$"
@@ -566,6 +590,7 @@ SECTIONS: dict[str, list[cfg.Opt]] = {
     "quota": QUOTA_OPTIONS,
     "limits": LIMIT_OPTIONS,
     "worker": WORKER_OPTIONS,
+    "failover": FAILOVER_OPTIONS,
     "dns": DNS_OPTIONS,
 }
 """What the service itself reads. Back ends and network plug-ins have sections of their own names,

@@ -46,20 +46,23 @@ def overrides(host: str) -> dict[str, object]:
     }
 
 
-def worker(state_dir: Path, url: str, host: str, environment: Mapping[str, str]) -> WorkerProcess:
+def worker(
+    state_dir: Path, url: str, host: str, environment: Mapping[str, str], **more: object
+) -> WorkerProcess:
     own = state_dir / host
     own.mkdir(exist_ok=True)
     (own / "key").write_bytes((state_dir / "key").read_bytes())
     (own / "key").chmod(0o600)
-    return WorkerProcess(own, url, options(state_dir, host), environment, **overrides(host))
+    settings = overrides(host) | more
+    return WorkerProcess(own, url, options(state_dir, host), environment, **settings)
 
 
 class Hosts:
     """Played by processes on one database. `stack`: to ask and to be asked, without a worker of its
-    own."""
+    own. `more`: other options of the workers."""
 
-    def __init__(self, state_dir: Path, url: str) -> None:
-        self.state_dir, self.url = state_dir, url
+    def __init__(self, state_dir: Path, url: str, **more: object) -> None:
+        self.state_dir, self.url, self._more = state_dir, url, more
         (state_dir / "worker").mkdir(parents=True)
         conf = make_conf(state_dir, url, options(state_dir, "host0"), **overrides("host0"))
         self.stack = Stack(conf)
@@ -68,23 +71,34 @@ class Hosts:
 
     def start(self, *names: str) -> None:
         for name in names:
-            self.workers[name] = worker(self.state_dir, self.url, name, {})
+            self.workers[name] = worker(self.state_dir, self.url, name, {}, **self._more)
         for name in names:
             self.stack.wait(lambda conn, name=name: name in live(conn), 60)  # type: ignore[misc]
 
-    def kill(self, name: str) -> None:
-        """The host is down when this returns, as when its lease has run out."""
-        self.workers.pop(name).kill()
-        ended = sa.update(worker_leases).where(worker_leases.c.host == name)
+    def kill(self, *names: str) -> None:
+        """The hosts are down when this returns, as when their leases have run out."""
+        for name in names:
+            self.workers.pop(name).kill()
+        self.end_leases(*names)
+
+    def end_leases(self, *names: str) -> None:
+        ended = sa.update(worker_leases).where(worker_leases.c.host.in_(names))
         self.stack.do(lambda conn: conn.execute(ended.values(expires_at=datetime(2000, 1, 1))))
-        assert not self.stack.ask(hosts.get, name)["lives"]
+        assert not any(self.stack.ask(hosts.get, name)["lives"] for name in names)
+
+    def silence(self, *names: str) -> None:
+        """These hosts answer no other from now on, and no others do so."""
+        self._fake().set_dead_hosts(*names)
 
     def stop(self, name: str) -> None:
         self.workers.pop(name).stop()
 
     def world(self) -> dict[str, Any]:
+        return self._fake().world()
+
+    def _fake(self) -> FakeDriver:
         file = str(self.state_dir / "worker" / "alpha.json")
-        return FakeDriver("alpha", {"state_file": file}).world()
+        return FakeDriver("alpha", {"state_file": file})
 
     def close(self) -> None:
         for worker in self.workers.values():

@@ -4,6 +4,7 @@ how they are taken from one that is gone."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Thread
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from sqlalchemy.engine import Engine
 
 from abaca.admin import manage
-from abaca.db.session import begin
+from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import service_workers, share_servers, worker_leases
 from abaca.domain.recovery import parked_work
 from abaca.domain.server_moves import share_server_moves as moves
@@ -24,10 +26,13 @@ from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.errors import Conflict
 from abaca.workflow import queue, unfinished
+from abaca.workflow.crash_points import FAILURE
 from tests.databases import Databases, Initialise
 from tests.operations.conftest import Install
-from tests.operations.scene import available_share, server_of
+from tests.operations.failure_walk import places as failing_places
+from tests.operations.scene import INTERNAL, available_share, server_of
 from tests.operations.shared_hosts import SERVICE, Hosts, played, worker
+from tests.sample import sample
 from tests.stack import ADMIN, MEMBER, Stack, WorkerProcess, initialise, wait_for
 from tests.walk import Walk, places
 
@@ -94,11 +99,23 @@ def test_servers_of_a_shared_back_end_are_spread_over_its_hosts(play: Play) -> N
     ]
     counts = {view["name"]: view["share_servers"] for view in stack.ask(hosts.find)}
     assert counts == {"host1": 2, "host2": 2}
-    stack.do(hosts.set_state, "host1", "draining")
-    assert stack.ask(services.find, {})[0]["status"] == "enabled", "host2 takes shares"
+    stack.do(hosts.set_state, "host1", "draining", "new disks")
+    (service,) = stack.ask(services.find, {})
+    assert service["status"] == "enabled", "host2 takes shares"
+    assert service["disabled_reason"] == "host host1 is draining: new disks"
     assert stands(played_hosts, server_of(stack, share_on(stack, "10.5.0.0/24"))) == "host2"
-    stack.do(hosts.set_state, "host2", "draining")
-    assert stack.ask(services.find, {})[0]["status"] == "disabled"
+    stack.do(hosts.set_state, "host2", "fenced")
+    (service,) = stack.ask(services.find, {})
+    assert (service["status"], service["state"]) == ("disabled", "up")
+    assert service["disabled_reason"] == ("host host1 is draining: new disks; host host2 is fenced")
+    stack.do(hosts.set_state, "host1", "up")
+    played_hosts.kill("host2")
+    stack.do(hosts.set_state, "host2", "up")
+    silent = sa.update(service_workers).where(service_workers.c.worker_host == "host2")
+    stack.do(lambda conn: conn.execute(silent.values(expires_at=EARLIER)))
+    (service,) = stack.ask(services.find, {})
+    assert (service["status"], service["state"]) == ("enabled", "up")
+    assert service["disabled_reason"] == "host host2 is down"
 
 
 def test_a_host_that_is_gone_is_evacuated_and_its_work_goes_on(play: Play) -> None:
@@ -331,11 +348,57 @@ class WalkOfHosts(Walk):
             for other in others:
                 other.kill()
 
+    def fail(self, number: int, moment: str, error: str) -> None:
+        """Let that step fail, and look at what becomes of it: why is told with the server, and when
+        nothing fails any more it stands, by itself or when it is resumed or drained again."""
+        url, state_dir = self._copy()
+        place = f"{self.workflow}/{number}/{moment}/{error}"
+        engine = create_engine(url)
+        failing = [worker(state_dir, url, name, {"ABACA_FAIL_AT": place}) for name in self.names]
+        try:
+            wait_for(lambda: _server(engine).move_reason, self.patience)
+            for each in failing:
+                each.kill()
+            told = _server(engine)
+            assert FAILURE in told.move_reason or INTERNAL in told.move_reason, (place, told)
+            self._set_right(engine)
+            self._finish(url, state_dir, {})
+            end = _server(engine)
+            assert (end.worker_host, end.is_moving, end.move_reason) == ("host2", False, None), (
+                place,
+                end,
+            )
+        finally:
+            for each in failing:
+                each.kill()
+            engine.dispose()
+        (standing,) = self._observe(url, state_dir)["world of alpha"]["servers"].values()
+        assert standing["stands_on"] == "host2" and standing["is_served"], place
 
-def walk(
+    def _set_right(self, engine: Engine) -> None:
+        """As an administrator does."""
+        with begin(engine) as conn:
+            parked = unfinished.find(conn, ["parked"])
+        for work in parked:
+            with suppress(Conflict), begin(engine) as conn:
+                parked_work.resume(conn, work.id)
+        server = _server(engine)
+        if server.worker_host == "host1" and not server.is_moving:  # it could not leave
+            with begin(engine) as conn:
+                conn.execute(sa.update(worker_leases).values(expires_at=LATER))
+                moves.drain(conn, "host1")
+                conn.execute(sa.update(worker_leases).values(expires_at=EARLIER))
+
+
+def _server(engine: Engine) -> sa.Row[Any]:
+    with read(engine) as conn:
+        return conn.execute(sa.select(share_servers)).one()
+
+
+def prepared(
     state_dir: Path, databases: Databases, workflow: str, ask: str, names: tuple[str, ...]
-) -> None:
-    """A share server with a share, and work that waits for it, goes from host1 to host2."""
+) -> WalkOfHosts:
+    """A share server with a share, and work that waits for it, is to go from host1 to host2."""
     url = databases.create_from(initialise)
     with played(state_dir, url, "host1") as played_hosts:
         stack = played_hosts.stack
@@ -351,6 +414,13 @@ def walk(
         stack.do(shares.extend, MEMBER, share, 2)
     walked = WalkOfHosts(databases, url, state_dir, {"alpha": {}}, workflow, patience=40)
     walked.names = names
+    return walked
+
+
+def walk(
+    state_dir: Path, databases: Databases, workflow: str, ask: str, names: tuple[str, ...]
+) -> None:
+    walked = prepared(state_dir, databases, workflow, ask, names)
     steps, expected = walked.undisturbed()
     assert len(steps) >= 3
     (standing,) = expected["share_servers"]
@@ -365,16 +435,31 @@ def walk(
 EARLIER, LATER = datetime(2000, 1, 1), datetime(2100, 1, 1)
 
 
-@pytest.mark.sampled(8)
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
+MOVES = pytest.mark.parametrize(
     ("workflow", "ask", "names"),
     [
         ("share_server_arrive", "evacuate", ("host2",)),
         ("share_server_depart", "drain", ("host1", "host2")),
     ],
 )
+
+
+@pytest.mark.sampled(8)
+@pytest.mark.timeout(900)
+@MOVES
 def test_killed_anywhere_it_ends_the_same(
     databases: Databases, tmp_path: Path, workflow: str, ask: str, names: tuple[str, ...]
 ) -> None:
     walk(tmp_path / "state", databases, workflow, ask, names)
+
+
+@pytest.mark.sampled(8)
+@pytest.mark.timeout(900)
+@MOVES
+def test_a_failure_anywhere_is_told_and_set_right(
+    databases: Databases, tmp_path: Path, workflow: str, ask: str, names: tuple[str, ...]
+) -> None:
+    walked = prepared(tmp_path / "state", databases, workflow, ask, names)
+    steps, _ = walked.undisturbed()
+    for number, moment, error in sample(failing_places(steps), 4):
+        walked.fail(number, moment, error)

@@ -6,7 +6,7 @@ import click
 
 from abaca.admin.database import reading, table, writing
 from abaca.admin.settings import Settings, common_options
-from abaca.domain.server_moves import share_server_moves
+from abaca.domain.server_moves import rebalancing, share_server_moves
 from abaca.domain.services import hosts
 
 
@@ -38,7 +38,7 @@ def list_hosts(settings: Settings) -> None:
             view["tunnel_address"] or "-",
             str(view["back_ends"]),
             str(view["share_servers"]),
-            view["state_reason"] or view["unreached"] or "-",
+            view["state_reason"] or view["failover_refusal"] or view["unreached"] or "-",
         ]
         for view in found
     ]
@@ -62,6 +62,8 @@ def show(settings: Settings, name: str) -> None:
         "name",
         "state",
         "state_reason",
+        "failover_refusal",
+        "failed_over_at",
         "tunnel_address",
         "tunnel_port",
         "underlay_mtu",
@@ -107,6 +109,41 @@ def evacuate(settings: Settings, name: str, reason: str | None) -> None:
     with writing(settings.load()) as conn:
         moves = share_server_moves.evacuate(conn, name, reason)
     _tell(name, "fenced", moves)
+
+
+@host.command("rebalance")
+@click.option("--dry-run", is_flag=True, help="Only say what would move.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="Most share servers that move at once.",
+)
+@common_options
+def rebalance(settings: Settings, dry_run: bool, at_once: int) -> None:
+    """Have share servers go from hosts that have most to those that have fewest, of back ends that
+    several hosts serve: after a host was added, or is enabled again. Clients of each wait while it
+    moves. Repeat the command until it says that nothing moves.
+
+    \b
+    Example:
+      abaca-manage host rebalance --dry-run
+    """
+    conf = settings.load()
+    if dry_run:
+        with reading(conf) as conn:
+            plan = rebalancing.plan(conn, at_once)
+    else:
+        with writing(conf) as conn:
+            plan = rebalancing.rebalance(conn, at_once)
+    if plan.going:
+        rows = [[id_, source, target] for id_, (source, target) in plan.going.items()]
+        click.echo(table(["Share server", "From", "To"], rows))
+    if plan.waiting:
+        click.echo(f"{plan.waiting} more wait until others stand: repeat the command then.")
+    elif not plan.going:
+        click.echo("Nothing moves.")
 
 
 @host.command("enable")

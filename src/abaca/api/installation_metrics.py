@@ -140,7 +140,21 @@ def _nouns(now: Overview) -> Iterable[Metric]:
     servers = GaugeMetricFamily(
         "abaca_host_share_servers", "Share servers on the worker host.", labels=["host"]
     )
+    refused = GaugeMetricFamily(
+        "abaca_host_failover_refused",
+        "1 while the host's worker does not live and others do not take the host for dead.",
+        labels=["host"],
+    )
+    failed_over = GaugeMetricFamily(
+        "abaca_host_failover_timestamp_seconds",
+        "When the host was last taken for dead by others.",
+        labels=["host"],
+    )
     for host in now.hosts:
+        refused.add_metric([host["name"]], host["failover_refusal"] is not None)
+        if host["failed_over_at"] is not None:
+            at = host["failed_over_at"].replace(tzinfo=UTC).timestamp()
+            failed_over.add_metric([host["name"]], at)
         for state in hosts.SHOWN_STATES:
             states.add_metric([host["name"], state], host["state"] == state)
         servers.add_metric([host["name"]], host["share_servers"])
@@ -148,7 +162,7 @@ def _nouns(now: Overview) -> Iterable[Metric]:
         up.add_metric([back_end["host"]], back_end["state"] == "up")
         unserved.add_metric([back_end["host"]], back_end["unserved_share_servers"])
         restarts.add_metric([back_end["host"]], back_end["share_server_restarts"])
-    return [resources, up, unserved, restarts, states, servers]
+    return [resources, up, unserved, restarts, states, servers, refused, failed_over]
 
 
 def _pools(now: Overview) -> Iterable[Metric]:

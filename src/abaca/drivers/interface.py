@@ -287,6 +287,23 @@ class ShareDriver(ABC):
         seconds, so it must be cheap. Only if `is_shared`."""
         return []
 
+    def reached_at(self) -> list[str]:
+        """Where `answering` on other hosts can see whether this host lives: at most eight short
+        texts without line breaks, which only this driver reads. Called with each heartbeat, so it
+        must be cheap. None where nothing can be seen: then no host is ever taken for dead by
+        itself. Only if `is_shared`."""
+        return []
+
+    def answering(self, places: Sequence[str]) -> list[str]:
+        """At which of these places, `reached_at` of another host, that host answers now.
+
+        What share servers on it need has to be asked (its legs on the networks of storage and
+        tunnels), not its worker, without which shares are served. Returns within a few seconds. A
+        host is taken for dead when it answers at none where it answered before, so say that one
+        answers when in doubt. Places come by the database, where others may have put anything. Only
+        if `is_shared`."""
+        return []
+
     def manage_server(
         self, server_id: str, identifier: str, driver_options: Mapping[str, str]
     ) -> ManagedServer:

@@ -57,7 +57,9 @@ class Lease:
             )
         if not renewed.rowcount:
             self._valid_until = 0.0
-            raise Conflict(f"Another machine has taken over the worker host '{self._host}'.")
+            raise Conflict(
+                f"The worker host '{self._host}' was taken over by another machine, or evacuated."
+            )
         self._valid_until = asked + self._seconds
 
     def is_held(self) -> bool:

@@ -23,6 +23,7 @@ from abaca.dns import settings as dns_settings
 from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.domain.services import services
 from abaca.domain.services.driver_data import SqlDriverData
+from abaca.drivers.interface import ShareDriver
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import (
@@ -41,6 +42,7 @@ from abaca.reconcile import (
     subnet_drain_deadlines,
     unused_share_servers,
 )
+from abaca.reconcile.dead_hosts import DeadHosts
 from abaca.reconcile.dns_records import DnsRecords
 from abaca.reconcile.spanned_networks import SpannedNetworks
 from abaca.reconcile.unserved_share_servers import Watch
@@ -141,6 +143,7 @@ class Worker:
             self._retry_deletions,
             self._conf.periodic_deferred_delete_interval,
         )
+        self._look_at_others()
         self._publish_names()
 
     def stop(self) -> None:
@@ -186,6 +189,24 @@ class Worker:
             died = backend.driver.wait_for_deaths(_DEATHS_SECONDS)
             if backend.reason is None:
                 watch.attend(died)
+
+    def _look_at_others(self) -> None:
+        failover = self._conf.failover
+        shared = [backend for backend in self.backends if backend.is_shared]
+        if not failover.enabled or not shared:
+            return
+
+        def ready() -> dict[str, ShareDriver]:
+            return {b.host: b.driver for b in shared if b.reason is None}
+
+        dead_hosts = DeadHosts(
+            self.engine,
+            self._runtime,
+            ready,
+            delay_seconds=failover.delay_seconds,
+            pause_seconds=failover.pause_seconds,
+        )
+        self._in_background("dead hosts", dead_hosts.look, dead_hosts.interval)
 
     def _housekeeping(self) -> None:
         """Each pass by itself: one that fails keeps no other from its work."""

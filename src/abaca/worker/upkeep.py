@@ -65,6 +65,7 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
         unserved_share_servers=backend.unserved,
         share_server_restarts=backend.restarts,
         is_shared=backend.is_shared,
+        reached_at=backend.driver.reached_at() if backend.is_shared else (),
     )
     with begin(engine) as conn:
         service_reports.report(conn, sign, pools)

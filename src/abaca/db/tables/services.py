@@ -59,6 +59,8 @@ service_workers = sa.Table(
     sa.Column("state_reason", sa.String(1023)),
     sa.Column("unserved_share_servers", sa.Integer, nullable=False),
     sa.Column("share_server_restarts", sa.Integer, nullable=False),
+    # where the driver on another host sees whether this one lives: what it has named, one a line
+    sa.Column("reached_at", sa.String(1023)),
     sa.Column("expires_at", sa.DateTime, nullable=False),
     *timestamps(),
 )
@@ -77,6 +79,10 @@ hosts = sa.Table(
     sa.Column("underlay_mtu", sa.Integer),
     # what its worker could not connect with other hosts, and why
     sa.Column("unreached", sa.String(1023)),
+    # when another host found it dead and had its share servers taken over; null: never
+    sa.Column("failed_over_at", sa.DateTime),
+    # its worker does not live, and why it is not taken for dead by itself
+    sa.Column("failover_refusal", sa.String(1023)),
     *timestamps(),
 )
 

@@ -51,6 +51,7 @@ def evacuate(conn: Connection, host: str, reason: str | None = None) -> Moves:
         )
     if view["state"] != "fenced":
         hosts.set_state(conn, host, "fenced", reason)
+    hosts.end_lease(conn, host)
     return _send_away(conn, host, _take_over)
 
 
@@ -63,7 +64,7 @@ def drain(conn: Connection, host: str, reason: str | None = None) -> Moves:
         standing = conn.scalars(sa.select(share_servers.c.id).where(_stands_on(host)))
         gone = f"the worker of {host} does not live: start it, or evacuate the host"
         return Moves(going={}, staying=_local(conn, host) | dict.fromkeys(standing, gone))
-    return _send_away(conn, host, _ask_to_leave)
+    return _send_away(conn, host, ask_to_leave)
 
 
 def _send_away(
@@ -108,7 +109,8 @@ def _take_over(conn: Connection, server: sa.Row[Any], target: str) -> None:
     _enqueue_arrival(conn, server, server.generation + 1, target)
 
 
-def _ask_to_leave(conn: Connection, server: sa.Row[Any], target: str) -> None:
+def ask_to_leave(conn: Connection, server: sa.Row[Any], target: str) -> None:
+    """Have a server whose host lives go to another one. `server`: its row, held."""
     _begin(conn, server)
     waiting = server_hosts.waiting_queue(server.id)
     requeue(conn, server.id, server.worker_host, waiting)

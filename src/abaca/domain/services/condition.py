@@ -17,6 +17,7 @@ from abaca.db.tables import hosts, services, share_instances, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.capacity import placement
 from abaca.domain.rows.heartbeats import is_up
+from abaca.domain.services import hosts as worker_hosts
 from abaca.scheduler.filters.capacity import room_gb
 from abaca.values import Value
 from abaca.workflow import figures
@@ -90,6 +91,7 @@ def get(conn: Connection) -> Condition:
         work[state] += count.number
     problems = [
         *_of_back_ends(rows, back_ends),
+        *_of_hosts(conn),
         *_of_servers(conn),
         *_of_moves(conn),
         *_of_shares(back_ends),
@@ -159,6 +161,29 @@ def _of_back_ends(rows: list[dict[str, Any]], back_ends: list[BackEnd]) -> Itera
                 id=back_end.host,
                 why=f"{row['unserved_share_servers']} at the last look",
                 do="abaca doctor",
+            )
+
+
+def _of_hosts(conn: Connection) -> Iterator[Problem]:
+    """Hosts of shared back ends whose worker does not live, and those taken for dead."""
+    standing = sa.select(share_servers.c.worker_host).distinct()
+    held = set(conn.scalars(standing.where(share_servers.c.worker_host.is_not(None))))
+    for view in worker_hosts.find(conn):
+        if view["state"] == worker_hosts.DOWN and view["name"] in held:
+            refusal = view["failover_refusal"]
+            left_alone = f"; it is not taken for dead: {refusal}" if refusal else ""
+            yield Problem(
+                what="worker host down",
+                id=view["name"],
+                why=f"share servers are on it{left_alone}",
+                do=f"abaca-manage host evacuate {word(view['name'])}",
+            )
+        elif view["state"] == "fenced" and view["failed_over_at"] is not None:
+            yield Problem(
+                what="worker host fenced",
+                id=view["name"],
+                why=view["state_reason"] or "somebody did so",
+                do=f"abaca-manage host enable {word(view['name'])}",
             )
 
 

@@ -43,6 +43,7 @@ def register(
         "tunnel_address": tunnel_address,
         "tunnel_port": tunnel_port,
         "underlay_mtu": underlay_mtu,
+        "failover_refusal": None,
         "updated_at": utcnow(),
     }
     there = hosts.c.name == name
@@ -93,8 +94,14 @@ def set_state(conn: Connection, name: str, state: str, reason: str | None = None
     id_ = conn.scalar(sa.select(hosts.c.id).where(hosts.c.name == name).with_for_update())
     if id_ is None:
         raise Missing(f"Host {name} could not be found.")
-    states.move(conn, HOST, id_, state, state_reason=reason)
+    states.move(conn, HOST, id_, state, state_reason=reason, failover_refusal=None)
     wakening.announce_forwarding(conn)
+
+
+def end_lease(conn: Connection, name: str) -> None:
+    """A worker of the host that was only held up for long does nothing more, and starts anew."""
+    held = worker_leases.c
+    conn.execute(sa.update(worker_leases).where(held.host == name).values(token=held.token + 1))
 
 
 def delete(conn: Connection, name: str) -> None:

@@ -24,7 +24,7 @@ class Report(Value):
 
     `unserved_share_servers`: how many of its servers do not serve but should.
     `share_server_restarts`: how many recoveries there were since the worker started. `is_shared`:
-    other workers may serve it, too.
+    other workers may serve it, too; `reached_at`: where those see whether this host lives.
     """
 
     host: str
@@ -40,6 +40,7 @@ class Report(Value):
     unserved_share_servers: int = 0
     share_server_restarts: int = 0
     is_shared: bool = False
+    reached_at: Sequence[str] = ()
 
 
 def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
@@ -89,6 +90,7 @@ def _leads(conn: Connection, sign: Report, now: datetime) -> bool:
         "state_reason": sign.reason and sign.reason[:1023],
         "unserved_share_servers": sign.unserved_share_servers,
         "share_server_restarts": sign.share_server_restarts,
+        "reached_at": "\n".join(sign.reached_at)[:1023],
         "expires_at": now + timedelta(seconds=sign.lasts),
         "updated_at": now,
     }

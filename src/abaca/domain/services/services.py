@@ -3,7 +3,7 @@ worker."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import availability_zones, hosts, service_workers, services
 from abaca.domain.capacity import placement
 from abaca.domain.rows.heartbeats import is_up
+from abaca.domain.services.hosts import DOWN
 from abaca.errors import Conflict, Missing
 from abaca.values import SYSTEM
 from abaca.workflow.queue import Work, enqueue
@@ -23,7 +24,8 @@ BINARY = "manila-share"
 def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
     """Services by id: id, binary, host, zone, status (enabled, disabled), state (up, down),
     updated_at, and what /metrics tells. Those of a host that takes no shares are disabled, and the
-    reason says so.
+    reason says so; of those that several hosts serve it says which of these are draining, fenced or
+    down, as long as one takes shares without being disabled.
 
     `filters`: values by these names.
     """
@@ -38,7 +40,9 @@ def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
         .outerjoin(hosts, hosts.c.name == services.c.worker_host)
         .order_by(services.c.id)
     )
-    views = [_view(dict(row)) for row in conn.execute(query).mappings()]
+    rows = [dict(row) for row in conn.execute(query).mappings()]
+    shut = _shut_hosts(conn) if any(row["is_shared"] for row in rows) else {}
+    views = [_view(row, shut.get(row["host"], ())) for row in rows]
     return [
         view for view in views if all(str(view[name]) == wanted for name, wanted in filters.items())
     ]
@@ -106,12 +110,37 @@ def led(conn: Connection, worker_host: str) -> set[str]:
     return set(conn.scalars(query))
 
 
-def _view(row: Mapping[str, Any]) -> dict[str, Any]:
+def _shut_hosts(conn: Connection) -> dict[str, list[str]]:
+    """Shared back ends (host@backend) → of their hosts those that are draining, fenced or down, as
+    it is shown."""
+    query = (
+        sa.select(service_workers, hosts.c.state, hosts.c.state_reason.label("why"))
+        .outerjoin(hosts, hosts.c.name == service_workers.c.worker_host)
+        .order_by(service_workers.c.worker_host)
+    )
+    shut: dict[str, list[str]] = {}
+    for row in conn.execute(query).mappings():
+        if not placement.takes_shares(row["state"]):
+            said = _shut(row["worker_host"], row["state"], row["why"])
+        elif not is_up(row):
+            said = _shut(row["worker_host"], DOWN, None)
+        else:
+            continue
+        shut.setdefault(row["service_host"], []).append(said)
+    return shut
+
+
+def _shut(host: str, state: str, why: str | None) -> str:
+    return f"host {host} is {state}" + (f": {why}" if why else "")
+
+
+def _view(row: Mapping[str, Any], shut: Sequence[str]) -> dict[str, Any]:
     reason = row["disabled_reason"]
     takes_shares = placement.takes_shares(row["host_state"])
-    if not takes_shares:
-        why = f": {row['host_reason']}" if row["host_reason"] else ""
-        reason = f"host {row['worker_host']} is {row['host_state']}{why}"
+    if shut:
+        reason = "; ".join([reason] if reason and row["disabled"] else shut)
+    elif not takes_shares:
+        reason = _shut(row["worker_host"], row["host_state"], row["host_reason"])
     return {
         "id": row["id"],
         "binary": row["binary"],

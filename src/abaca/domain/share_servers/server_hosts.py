@@ -12,7 +12,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import hosts, service_workers, services, share_servers
+from abaca.db.tables import hosts, service_workers, services, share_instances, share_servers
 from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.states import HOST, Permit
 
@@ -73,7 +73,7 @@ def elsewhere(conn: Connection, service_host: str, worker_host: str) -> set[str]
 
 class Room:
     """The workers of a shared back end that may be given its servers: those that live and are
-    ready, on hosts that take shares, with how many servers each has. Read once."""
+    ready, on hosts that take shares, with how many servers and shares each has. Read once."""
 
     def __init__(self, conn: Connection, service_host: str) -> None:
         query = (
@@ -82,13 +82,17 @@ class Room:
             .where(service_workers.c.service_host == service_host)
         )
         live = [row for row in conn.execute(query) if is_up(row._mapping)]
-        number = (
-            sa.select(share_servers.c.worker_host, sa.func.count())
-            .where(share_servers.c.worker_host.in_([row.worker_host for row in live]))
-            .group_by(share_servers.c.worker_host)
+        names = [row.worker_host for row in live]
+        here = share_servers.c.worker_host
+        number = sa.select(here, sa.func.count()).where(here.in_(names)).group_by(here)
+        self._number = Counter(dict(conn.execute(number).all()))
+        shares = (
+            sa.select(here, sa.func.count())
+            .join(share_instances, share_instances.c.share_server_id == share_servers.c.id)
+            .where(here.in_(names))
+            .group_by(here)
         )
-        counts: dict[str, int] = dict(conn.execute(number).all())
-        self._number = Counter({row.worker_host: counts.get(row.worker_host, 0) for row in live})
+        self._shares = Counter(dict(conn.execute(shares).all()))
         self._open: set[str] = {
             row.worker_host
             for row in live
@@ -96,13 +100,29 @@ class Room:
         }
 
     def take(self, besides: str = "") -> str | None:
-        """The one with the fewest servers, which gets one more; None: there is none besides that
-        host."""
-        fitting = sorted(self._open - {besides}, key=lambda name: (self._number[name], name))
+        """The one with the fewest servers, and then shares, which gets one more server; None: there
+        is none besides that host."""
+        fitting = sorted(self._open - {besides}, key=self._load)
         if not fitting:
             return None
         self._number[fitting[0]] += 1
         return fitting[0]
+
+    def uneven(self, sources: Collection[str]) -> tuple[str, str] | None:
+        """Of these hosts the fullest, and the emptiest of all that it could give a server to; None:
+        it has at most one more."""
+        if not (giving := self._open & set(sources)):
+            return None
+        fullest, emptiest = max(giving, key=self._load), min(self._open, key=self._load)
+        is_uneven = self._number[fullest] - self._number[emptiest] > 1
+        return (fullest, emptiest) if is_uneven else None
+
+    def move(self, source: str, target: str) -> None:
+        self._number[source] -= 1
+        self._number[target] += 1
+
+    def _load(self, name: str) -> tuple[int, int, str]:
+        return self._number[name], self._shares[name], name
 
 
 def host_for(conn: Connection, service_host: str) -> str | None:

@@ -67,7 +67,7 @@ class FakeDriver(FakeServers, FakeShares, FakeBackups):
         """
         with self._store.read() as world:
             told: dict[str, Any] = msgspec.to_builtins(world)
-            del told["neighbours"], told["own_addresses"]
+            del told["neighbours"], told["own_addresses"], told["dead_hosts"]
             for id_, share in world.shares.items():
                 told["shares"][id_]["export_locations"] = [
                     location.path for location in world.export_locations(share)
@@ -95,6 +95,11 @@ class FakeDriver(FakeServers, FakeShares, FakeBackups):
         """Have other machines use these addresses, or all of these prefixes, and no others."""
         with self._store.change() as world:
             world.neighbours = list(addresses)
+
+    def set_dead_hosts(self, *names: str) -> None:
+        """Have these hosts (`stands_on`) answer no other, and no others."""
+        with self._store.change() as world:
+            world.dead_hosts = list(names)
 
     def stop_serving(self, server_id: str, *, dies: bool = True) -> None:
         """As if the server's file server had died by itself, or else hung."""

@@ -161,6 +161,13 @@ class FakeServers(FakeBackEnd):
         with self._call("servers_here"), self._store.read() as world:
             return [id_ for id_, server in world.servers.items() if self._is_here(server)]
 
+    def reached_at(self) -> list[str]:
+        return [self.options.stands_on] if self.options.stands_on else []
+
+    def answering(self, places: Sequence[str]) -> list[str]:
+        with self._call("answering"), self._store.read() as world:
+            return [place for place in places if place not in world.dead_hosts]
+
     def _is_here(self, server: Server) -> bool:
         return server.stands_on == self.options.stands_on
 

@@ -104,7 +104,8 @@ class World(msgspec.Struct):
     """Everything a fake back end holds, by id. `fixed`: bytes that backups are being made of, by
     backup. `fetched`: bytes that are there of what is being restored, by share instance and backup
     (`fetched_as`). `own_addresses`: of a back end without share servers. `neighbours`: addresses,
-    or prefixes of addresses, that other machines on its networks use."""
+    or prefixes of addresses, that other machines on its networks use. `dead_hosts`: that answer no
+    other (`stands_on`)."""
 
     servers: dict[str, Server] = {}
     shares: dict[str, StoredShare] = {}
@@ -113,6 +114,7 @@ class World(msgspec.Struct):
     fixed: dict[str, int] = {}
     fetched: dict[str, int] = {}
     neighbours: list[str] = []
+    dead_hosts: list[str] = []
     own_addresses: list[str] = msgspec.field(default_factory=lambda: [SERVERLESS])
 
     def is_neighbour(self, address: str) -> bool:

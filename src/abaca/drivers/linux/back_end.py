@@ -42,7 +42,7 @@ from abaca.drivers.linux.wires.plugging import BridgePlug
 from abaca.drivers.linux.wires.wiring import Wiring
 from abaca.errors import Refused, Unavailable
 from abaca.plugin_options import Option
-from abaca.values import NetworkInfo, ShareServer
+from abaca.values import NetworkInfo, ShareServer, TunnelEnd
 
 OPTIONS = {
     "state_dir": Option(
@@ -159,6 +159,7 @@ class LinuxBackEnd(ShareDriver):
         if self.file_systems.storage is not None:  # other hosts prove the same in the same cluster
             self._proof_server += f"-{self.layout.host_mark}"
         self._is_proved = False
+        self._tunnel_end: TunnelEnd | None = None
         self._locks: dict[str, threading.RLock] = {}
         self._locks_guard = threading.Lock()
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from abaca.drivers.interface import UUID_PATTERN, exported_on, path_name
-from abaca.drivers.linux import ldap
+from abaca.drivers.linux import ldap, signs_of_life
 from abaca.drivers.linux.back_end import LinuxBackEnd
 from abaca.drivers.linux.backups.calls import BackupCalls
 from abaca.drivers.linux.file_services.interface import Export
@@ -82,6 +82,7 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
         return 1
 
     def join_hosts(self, end: TunnelEnd | None, networks: Sequence[SpannedNetwork]) -> list[str]:
+        self._tunnel_end = end
         with os_errors_sorted("tunnels to other hosts"):
             return self._wires.join_hosts(end, networks)
 
@@ -231,6 +232,14 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
         folder = self.layout.servers
         found = [each.name for each in folder.iterdir()] if folder.is_dir() else []
         return sorted(name for name in found if name != self._proof_server)
+
+    def reached_at(self) -> list[str]:
+        storage = self.file_systems.storage
+        return signs_of_life.places(storage.namespace, self._tunnel_end) if storage else []
+
+    def answering(self, places: Sequence[str]) -> list[str]:
+        storage = self.file_systems.storage
+        return signs_of_life.answering(storage.namespace, places) if storage else []
 
     def check_update_share_server_network_allocations(
         self,

@@ -86,7 +86,7 @@ def _icmpv6(mac: bytes, source: bytes, group: bytes, kind: int, content: bytes) 
     """A message from `mac` and the address `source` to a multicast group."""
     message = struct.pack("!BBH", kind, 0, 0) + content
     pseudo = source + group + struct.pack("!II", len(message), _ICMPV6)
-    message = message[:2] + struct.pack("!H", _checksum(pseudo + message)) + message[4:]
+    message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
     head = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, 255)
     return _ethernet(b"\x33\x33" + group[-4:], mac, IPV6) + head + source + group + message
 
@@ -95,7 +95,7 @@ def _ethernet(target: bytes, source: bytes, kind: int) -> bytes:
     return target + source + struct.pack("!H", kind)
 
 
-def _checksum(content: bytes) -> int:
+def checksum(content: bytes) -> int:
     """The Internet checksum of an even number of bytes."""
     total: int = sum(struct.unpack(f"!{len(content) // 2}H", content))
     while total >> 16:

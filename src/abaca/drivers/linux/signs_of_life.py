@@ -1,0 +1,135 @@
+"""Whether another host lives: whether its kernel answers echo requests on the networks that its
+share servers need, that of the storage and that of the tunnels between hosts.
+
+Not by a call to a file server: tunnels carry no answer to a host without a port on that network,
+and whoever is on a tenant's network could answer in its place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import time
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from ipaddress import ip_address, ip_interface
+
+from pyroute2 import IPRoute
+
+from abaca.addresses import Address
+from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.neighbour_frames import checksum
+from abaca.errors import BackendError, Unavailable
+from abaca.values import TunnelEnd
+
+STORAGE, TUNNEL = "storage", "tunnel"
+MOST_PLACES = 8
+MOST_ASKED = 512
+"""Places come by the database: nobody asks more of them."""
+PAUSE_SECONDS = 0.4
+REQUESTS = 3
+LISTEN_SECONDS = 1.5
+_MARK_BYTES = 16
+_LONGEST_ANSWER = 256
+_UNIVERSE = 0  # RT_SCOPE_UNIVERSE: an address not of the link or of this machine only
+_PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
+_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+_REQUEST, _REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
+
+
+def places(storage_namespace: str, end: TunnelEnd | None) -> list[str]:
+    """Those of this host, for `answering` on others."""
+    found = [f"{TUNNEL} {ip_interface(end.address).ip}"] if end else []
+    with suppress(BackendError):  # there is no such namespace, which the back end says elsewhere
+        own = sorted(namespaces.inside(storage_namespace, _own))
+        found += [f"{STORAGE} {each}" for each in own]
+    return found[:MOST_PLACES]
+
+
+def answering(storage_namespace: str, asked: Sequence[str]) -> list[str]:
+    """Which of these places, of other hosts, answer within `LISTEN_SECONDS`. What is no address of
+    another machine does not. Raises Unavailable when this host itself does not reach a network."""
+    wanted: dict[str, dict[Address, str]] = {STORAGE: {}, TUNNEL: {}}
+    for place in asked[:MOST_ASKED]:
+        network, _, text = place.partition(" ")
+        with suppress(ValueError, KeyError):
+            wanted[network][ip_address(text)] = place
+    storage, tunnels = wanted[STORAGE], wanted[TUNNEL]
+    found: list[str] = []
+    if storage:
+        ask = partial(_answering, STORAGE, storage)
+        found += [storage[each] for each in namespaces.inside(storage_namespace, ask)]
+    if tunnels:
+        ask = partial(_answering, TUNNEL, tunnels)
+        found += [tunnels[each] for each in namespaces.here(ask)]
+    return found
+
+
+def _own(links: IPRoute) -> set[str]:
+    """The addresses of the namespace by which other machines reach it."""
+    found = {
+        address.get("IFA_ADDRESS") for address in links.get_addr() if address["scope"] == _UNIVERSE
+    }
+    return {each for each in found if not ip_address(each).is_loopback}
+
+
+def _answering(network: str, asked: Collection[Address], links: IPRoute) -> set[Address]:
+    own = {ip_address(each) for each in _own(links)}
+    left = {each for each in asked if each not in own and _is_of_a_machine(each)}
+    found: set[Address] = set()
+    mark = os.urandom(_MARK_BYTES)
+    began = time.monotonic()
+    with ExitStack() as opened:
+        raws = {
+            version: opened.enter_context(_raw(version))
+            for version in sorted({each.version for each in left})
+        }
+        for number in range(REQUESTS):
+            for address in left - found:
+                _send(network, raws[address.version], address, mark)
+            is_last = number == REQUESTS - 1
+            until = began + (LISTEN_SECONDS if is_last else PAUSE_SECONDS * (number + 1))
+            while left - found and (rest := until - time.monotonic()) > 0:
+                for version, raw in raws.items():
+                    found |= _heard(version, raw, mark, rest / len(raws)) & left
+    return found
+
+
+def _is_of_a_machine(address: Address) -> bool:
+    return not (
+        address.is_loopback
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_link_local
+        or address.is_reserved
+    )
+
+
+def _raw(version: int) -> socket.socket:
+    return socket.socket(_FAMILY[version], socket.SOCK_RAW, _PROTOCOL[version])
+
+
+def _send(network: str, raw: socket.socket, address: Address, mark: bytes) -> None:
+    message = struct.pack("!BBHHH", _REQUEST[address.version], 0, 0, 0, 1) + mark
+    if address.version == 4:  # of version 6 the kernel sums up
+        message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+    try:
+        raw.sendto(message, (str(address), 0))
+    except OSError as error:
+        if error.errno in (errno.ENETUNREACH, errno.ENETDOWN):
+            raise Unavailable(f"this host does not reach {address} ({network} network)") from error
+
+
+def _heard(version: int, raw: socket.socket, mark: bytes, seconds: float) -> set[Address]:
+    """Who has answered, of those that answer within so many seconds: the next one or nobody."""
+    raw.settimeout(max(seconds, 0.001))
+    try:
+        message, sender = raw.recvfrom(_LONGEST_ANSWER)
+    except OSError:
+        return set()
+    head = (message[0] & 15) * 4 if version == 4 and message else 0
+    is_reply = len(message) > head and message[head] == _REPLY[version]
+    return {ip_address(sender[0])} if is_reply and message.endswith(mark) else set()

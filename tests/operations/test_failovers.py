@@ -1,0 +1,237 @@
+"""A host of a shared back end dies: others find it dead, and take its share servers over by
+themselves, or say why they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from abaca.db.session import begin, utcnow
+from abaca.db.tables import hosts as host_rows
+from abaca.db.tables import worker_leases
+from abaca.domain.server_moves import failovers
+from abaca.domain.server_moves import share_server_moves as moves
+from abaca.domain.services import condition, hosts
+from abaca.drivers.fake.faults import Fault, write_plan
+from abaca.errors import Conflict
+from abaca.reconcile.dead_hosts import ALONE
+from tests.databases import Initialise
+from tests.operations.scene import server_of
+from tests.operations.shared_hosts import Hosts
+from tests.operations.test_share_server_moves import extended, row, settled, share_on, stands
+from tests.stack import initialise, wait_for
+
+pytestmark = [
+    pytest.mark.each_database,
+    pytest.mark.timeout(300),
+    pytest.mark.sampled_file(8),
+]
+
+DELAY = 1.0
+Play = Callable[..., Hosts]
+
+
+@pytest.fixture
+def play(template_database: Callable[[Initialise], str], tmp_path: Path) -> Iterator[Play]:
+    """`play("host1", "host2")`: their workers, which are told to look at each other."""
+    made: list[Hosts] = []
+
+    def start(*names: str, **more: object) -> Hosts:
+        settings = {
+            "failover.enabled": True,
+            "failover.delay_seconds": DELAY,
+            "failover.pause_seconds": 0.0,
+            "worker.report_interval": 0.3,
+            **more,
+        }
+        made.append(Hosts(tmp_path / "state", template_database(initialise), **settings))
+        made[-1].start(*names)
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+def on_host1(play: Play, *others: str, **more: object) -> tuple[Hosts, str, str]:
+    """Workers, a share and its server, which stands on host1, and has been looked at."""
+    played = play("host1", **more)
+    share = share_on(played.stack)
+    played.start(*others)
+    Event().wait(3 * DELAY)  # each other has seen it answer
+    return played, share, server_of(played.stack, share)
+
+
+def refusal(played: Hosts, name: str = "host1") -> Any:
+    return played.stack.ask(hosts.get, name)["failover_refusal"]
+
+
+def dies(played: Hosts, *names: str) -> None:
+    played.silence(*names)
+    played.kill(*names)
+
+
+def test_others_take_over_what_a_dead_host_had(play: Play) -> None:
+    played, share, server = on_host1(play, "host2", "host3")
+    dies(played, "host1")
+    wait_for(lambda: row(played.stack, server).generation == 1, 30)
+    assert settled(played, server) in ("host2", "host3")
+    assert row(played.stack, server).generation == 1, "one of the two has decided"
+    view = played.stack.ask(hosts.get, "host1")
+    assert view["state"] == "fenced" and "taken for dead by host host" in view["state_reason"]
+    assert view["failed_over_at"] is not None and view["failover_refusal"] is None
+    assert "taken for dead" in str(played.stack.ask(condition.get).problems)
+    assert extended(played.stack, share, 2) == "available"
+
+
+def test_one_that_answers_is_left_alone_until_it_does_not(play: Play) -> None:
+    """Its shares are served without a worker."""
+    played, _, server = on_host1(play, "host2")
+    played.kill("host1")
+    wait_for(lambda: refusal(played), 30)
+    assert refusal(played) == "it answers at host1"
+    assert "it answers at host1" in str(played.stack.ask(condition.get).problems)
+    assert row(played.stack, server).generation == 0
+    played.silence("host1")
+    wait_for(lambda: row(played.stack, server).generation == 1, 30)
+    assert settled(played, server) == "host2"
+
+
+def test_one_that_comes_back_in_time_is_left_alone(play: Play) -> None:
+    more = {"failover.delay_seconds": 600.0}
+    played, share, server = on_host1(play, "host2", **more)
+    dies(played, "host1")
+    played.start("host1")
+    played.silence()
+    assert stands(played, server) == "host1"
+    assert extended(played.stack, share, 2) == "available"
+    assert played.stack.ask(hosts.get, "host1")["failover_refusal"] is None
+
+
+def test_who_has_never_seen_it_answer_takes_nobody_for_dead(play: Play) -> None:
+    """So after an outage of the database, in which all workers have ended, nobody is."""
+    played, _, server = on_host1(play, "host2")
+    dies(played, "host1", "host2")
+    played.start("host2")
+    wait_for(lambda: refusal(played), 30)
+    assert "never seen to answer" in refusal(played)
+    assert row(played.stack, server).generation == 0
+
+
+def test_who_finds_all_others_dead_takes_nobody_for_dead(play: Play) -> None:
+    played, _, server = on_host1(play, "host2", "host3")
+    played.silence("host1", "host2")
+    played.workers["host1"].kill()
+    played.workers["host2"].kill()
+    played.end_leases("host1", "host2")
+    wait_for(lambda: refusal(played), 30)
+    assert refusal(played) == ALONE
+    assert row(played.stack, server).generation == 0
+
+
+def test_after_one_no_other_is_taken_for_dead_for_a_while(play: Play) -> None:
+    played, _, server = on_host1(play, "host2", "host3", **{"failover.pause_seconds": 3600.0})
+    elsewhere = sa.update(host_rows).where(host_rows.c.name == "host3")
+    played.stack.do(lambda conn: conn.execute(elsewhere.values(failed_over_at=utcnow())))
+    dies(played, "host1")
+    wait_for(lambda: refusal(played), 30)
+    assert "Host host3 was taken for dead" in refusal(played)
+    assert "pause_seconds" in refusal(played)
+    assert row(played.stack, server).generation == 0
+
+
+def test_where_nobody_has_room_the_host_is_not_fenced(play: Play) -> None:
+    played, _, server = on_host1(play, "host2")
+    played.stack.do(hosts.set_state, "host2", "draining")
+    dies(played, "host1")
+    wait_for(lambda: refusal(played), 30)
+    assert moves.NO_ROOM in refusal(played)
+    assert played.stack.ask(hosts.get, "host1")["stored_state"] == "up"
+    assert row(played.stack, server).generation == 0
+
+
+def test_a_back_end_that_cannot_tell_finds_nobody_dead(play: Play) -> None:
+    played, _, server = on_host1(play, "host2")
+    plan = played.state_dir / "host2.faults"
+    write_plan(plan, [Fault(method="answering", error="Unavailable", message="no network")])
+    dies(played, "host1")
+    wait_for(lambda: refusal(played), 30)
+    assert "cannot tell: no network" in refusal(played)
+    assert row(played.stack, server).generation == 0
+    write_plan(plan, [])
+    wait_for(lambda: row(played.stack, server).generation == 1, 30)
+    assert settled(played, server) == "host2"
+
+
+def test_it_is_off_by_default(play: Play) -> None:
+    played, _, server = on_host1(play, "host2", **{"failover.enabled": False})
+    dies(played, "host1")
+    Event().wait(4 * DELAY)
+    assert row(played.stack, server).generation == 0 and refusal(played) is None
+
+
+def test_a_worker_that_was_only_held_up_does_nothing_more(play: Play) -> None:
+    """Its lease cannot be renewed after others have its servers."""
+    played, _, server = on_host1(play, "host2")
+    held_up = played.workers["host1"]
+    held_up.hold_up()
+    played.silence("host1")
+    played.end_leases("host1")
+    wait_for(lambda: row(played.stack, server).generation == 1, 30)
+    held_up.go_on()
+    wait_for(lambda: held_up.exit_code is not None, 60)
+    assert settled(played, server) == "host2"
+
+
+# --- the decision ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(play: Play) -> tuple[Hosts, str]:
+    """Whose workers decide nothing themselves. host1 is dead."""
+    played, _, server = on_host1(play, "host2", **{"failover.enabled": False})
+    played.kill("host1")
+    return played, server
+
+
+def decide(played: Hosts) -> moves.Moves | None:
+    told: moves.Moves | None = played.stack.do(failovers.fail_over, "host1", "host2", 0.0)
+    return told
+
+
+def test_one_host_decides_and_the_next_finds_it_done(two: tuple[Hosts, str]) -> None:
+    played, server = two
+    told: list[moves.Moves | None] = []
+
+    def second() -> None:
+        told.append(decide(played))
+
+    with begin(played.stack.engine) as conn:
+        first = failovers.fail_over(conn, "host1", "host2", 0.0)
+        assert first is not None and first.going == {server: "host2"}
+        other = Thread(target=second)
+        other.start()
+        other.join(0.5)
+        assert other.is_alive(), "it waits"
+    other.join(30)
+    assert told == [None]
+    assert settled(played, server) == "host2" and row(played.stack, server).generation == 1
+
+
+def test_what_changed_since_the_last_look_is_looked_at_again(two: tuple[Hosts, str]) -> None:
+    played, server = two
+    played.end_leases("host2")
+    with pytest.raises(Conflict, match="host2 does not live itself"):
+        decide(played)
+    later = utcnow().replace(year=2100)
+    played.stack.do(lambda conn: conn.execute(sa.update(worker_leases).values(expires_at=later)))
+    with pytest.raises(Conflict, match="worker of host host1 lives"):
+        decide(played)
+    view = played.stack.ask(hosts.get, "host1")
+    assert (view["stored_state"], view["failed_over_at"]) == ("up", None)
+    assert row(played.stack, server).generation == 0
