@@ -15,7 +15,7 @@ from abaca.db.tables import service_workers, worker_leases
 from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.services import hosts
 from abaca.drivers.fake import FakeDriver
-from tests.stack import Stack, WorkerProcess, make_conf
+from tests.stack import Stack, WorkerProcess, make_conf, wait_for
 
 SERVICE = "cluster@alpha"
 LEASE = 60
@@ -92,6 +92,17 @@ class Hosts:
 
     def stop(self, name: str) -> None:
         self.workers.pop(name).stop()
+
+    def look(self, *names: str) -> None:
+        """Each of these looks at the others, from its beginning to its end."""
+        before = self._fake().looks()
+        wanted = {name: before.get(name, 0) + 2 for name in names}
+
+        def done() -> bool:
+            now = self._fake().looks()
+            return all(now.get(name, 0) >= number for name, number in wanted.items())
+
+        wait_for(done, 60)
 
     def world(self) -> dict[str, Any]:
         return self._fake().world()

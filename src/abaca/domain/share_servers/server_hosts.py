@@ -85,14 +85,14 @@ class Room:
         names = [row.worker_host for row in live]
         here = share_servers.c.worker_host
         number = sa.select(here, sa.func.count()).where(here.in_(names)).group_by(here)
-        self._number = Counter(dict(conn.execute(number).all()))
+        self._number: Counter[str] = Counter(dict(conn.execute(number).all()))
         shares = (
             sa.select(here, sa.func.count())
             .join(share_instances, share_instances.c.share_server_id == share_servers.c.id)
             .where(here.in_(names))
             .group_by(here)
         )
-        self._shares = Counter(dict(conn.execute(shares).all()))
+        self._shares: Counter[str] = Counter(dict(conn.execute(shares).all()))
         self._open: set[str] = {
             row.worker_host
             for row in live

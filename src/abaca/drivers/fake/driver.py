@@ -67,7 +67,8 @@ class FakeDriver(FakeServers, FakeShares, FakeBackups):
         """
         with self._store.read() as world:
             told: dict[str, Any] = msgspec.to_builtins(world)
-            del told["neighbours"], told["own_addresses"], told["dead_hosts"]
+            for name in ("neighbours", "own_addresses", "dead_hosts", "looks"):
+                del told[name]
             for id_, share in world.shares.items():
                 told["shares"][id_]["export_locations"] = [
                     location.path for location in world.export_locations(share)
@@ -95,6 +96,11 @@ class FakeDriver(FakeServers, FakeShares, FakeBackups):
         """Have other machines use these addresses, or all of these prefixes, and no others."""
         with self._store.change() as world:
             world.neighbours = list(addresses)
+
+    def looks(self) -> dict[str, int]:
+        """How often each host has looked whether others answer."""
+        with self._store.read() as world:
+            return dict(world.looks)
 
     def set_dead_hosts(self, *names: str) -> None:
         """Have these hosts (`stands_on`) answer no other, and no others."""

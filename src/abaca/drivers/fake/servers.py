@@ -165,7 +165,9 @@ class FakeServers(FakeBackEnd):
         return [self.options.stands_on] if self.options.stands_on else []
 
     def answering(self, places: Sequence[str]) -> list[str]:
-        with self._call("answering"), self._store.read() as world:
+        with self._call("answering"), self._store.change() as world:
+            me = self.options.stands_on
+            world.looks[me] = world.looks.get(me, 0) + 1
             return [place for place in places if place not in world.dead_hosts]
 
     def _is_here(self, server: Server) -> bool:

@@ -105,7 +105,7 @@ class World(msgspec.Struct):
     backup. `fetched`: bytes that are there of what is being restored, by share instance and backup
     (`fetched_as`). `own_addresses`: of a back end without share servers. `neighbours`: addresses,
     or prefixes of addresses, that other machines on its networks use. `dead_hosts`: that answer no
-    other (`stands_on`)."""
+    other (`stands_on`). `looks`: how often each host has looked at others."""
 
     servers: dict[str, Server] = {}
     shares: dict[str, StoredShare] = {}
@@ -115,6 +115,7 @@ class World(msgspec.Struct):
     fetched: dict[str, int] = {}
     neighbours: list[str] = []
     dead_hosts: list[str] = []
+    looks: dict[str, int] = {}
     own_addresses: list[str] = msgspec.field(default_factory=lambda: [SERVERLESS])
 
     def is_neighbour(self, address: str) -> bool:
