@@ -12,7 +12,7 @@ from ipaddress import ip_network
 
 from abaca.addresses import Network
 from abaca.errors import Refused
-from abaca.values import ExportChoice, NetworkInfo
+from abaca.values import ExportChoice, NetworkInfo, ShareServer
 
 
 def granted(
@@ -38,6 +38,19 @@ def granted(
             is_public=True,
         )
     return sorted(parts)
+
+
+def exported_on(choice: ExportChoice, server: ShareServer) -> list[NetworkInfo]:
+    """The networks of a server on which a share with this choice is exported. Raises Refused if
+    there are none."""
+    chosen = choice.of(server.network_info)
+    if not chosen:
+        raise Refused(
+            "The share server is on none of the subnets that were chosen for the exports of the "
+            "share.",
+            is_public=True,
+        )
+    return chosen
 
 
 def _ranges(network_info: Sequence[NetworkInfo], version: int) -> list[Network]:

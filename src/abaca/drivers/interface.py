@@ -41,7 +41,6 @@ from abaca.values import (
     Backup,
     BackupProgress,
     Clients,
-    ExportChoice,
     ExportLocation,
     Finding,
     ManagedServer,
@@ -290,18 +289,16 @@ class ShareDriver(ABC):
     def reached_at(self) -> list[str]:
         """Where `answering` on other hosts can see whether this host lives: at most eight short
         texts without line breaks, which only this driver reads. Called with each heartbeat, so it
-        must be cheap. None where nothing can be seen: then no host is ever taken for dead by
-        itself. Only if `is_shared`."""
+        must be cheap. Without any the host is never taken for dead. Only if `is_shared`."""
         return []
 
     def answering(self, places: Sequence[str]) -> list[str]:
         """At which of these places, `reached_at` of another host, that host answers now.
 
-        What share servers on it need has to be asked (its legs on the networks of storage and
-        tunnels), not its worker, without which shares are served. Returns within a few seconds. A
-        host is taken for dead when it answers at none where it answered before, so say that one
-        answers when in doubt. Places come by the database, where others may have put anything. Only
-        if `is_shared`."""
+        Ask for what its share servers need, such as its networks, not for its worker, without which
+        they serve. Returns within a few seconds. A host that answers at none where it did before is
+        taken for dead: when in doubt, raise Unavailable. Others may have put anything among the
+        places. Only if `is_shared`."""
         return []
 
     def manage_server(
@@ -679,19 +676,6 @@ def required(server: ShareServer | None) -> ShareServer:
             "(driver_handles_share_servers=True), and this share has none."
         )
     return server
-
-
-def exported_on(choice: ExportChoice, server: ShareServer) -> list[NetworkInfo]:
-    """The networks of a server on which a share with this choice is exported. Raises Refused if
-    there are none."""
-    chosen = choice.of(server.network_info)
-    if not chosen:
-        raise Refused(
-            "The share server is on none of the subnets that were chosen for the exports of the "
-            "share.",
-            is_public=True,
-        )
-    return chosen
 
 
 def path_name(name: str | None, share_id: str) -> str:

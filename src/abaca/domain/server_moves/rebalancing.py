@@ -62,7 +62,7 @@ def _wanted(conn: Connection, *, hold: bool) -> list[tuple[sa.Row[Any], str]]:
         share_servers.c.move_reason.is_(None),
     )
     standing: defaultdict[str, list[sa.Row[Any]]] = defaultdict(list)
-    movable = movable.order_by(share_servers.c.id)
+    movable = movable.order_by(share_servers.c.created_at, share_servers.c.id)
     for server in conn.execute(movable.with_for_update() if hold else movable):
         standing[server.host].append(server)
     return [

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from abaca.drivers.export_ranges import exported_on
 from abaca.drivers.fake.access import judged
 from abaca.drivers.fake.faults import FaultPlan
 from abaca.drivers.fake.options import OPTIONS, parse
 from abaca.drivers.fake.world import Server, Store, StoredShare, StoredSnapshot, World
-from abaca.drivers.interface import ShareDriver, exported_on, required
+from abaca.drivers.interface import ShareDriver, required
 from abaca.errors import NoSpace, Refused
 from abaca.values import (
     AccessRule,

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from abaca.drivers.interface import UUID_PATTERN, exported_on, path_name
+from abaca.drivers.export_ranges import exported_on
+from abaca.drivers.interface import UUID_PATTERN, path_name
 from abaca.drivers.linux import ldap, signs_of_life
 from abaca.drivers.linux.back_end import LinuxBackEnd
 from abaca.drivers.linux.backups.calls import BackupCalls
