@@ -1,7 +1,8 @@
-"""A real Ceph for tests: a monitor, a manager, an OSD in memory and an MDS with one CephFS, in a
-network namespace of their own; and the namespace with the storage leg, from which it is reached.
+"""A real Ceph for tests: a monitor, a manager, an OSD and an MDS with one CephFS, in a network
+namespace of their own; and the namespace with the storage leg, from which it is reached.
 
-About 170 MiB of memory, and what tests write. Everything is below one folder; what was started is
+About 170 MiB of memory, and what tests write: an OSD keeps it in memory, unless it is to be killed.
+Everything is below one folder; what was started is
 ended by its process ids.
 """
 
@@ -34,6 +35,7 @@ PROGRAMS = {
     "ceph-mds": "ceph-mds",
     "monmaptool": "ceph-common",
 }
+KINDS = ("mon", "mgr", "osd", "mds")  # as they are started
 FSAL = "ganesha/libfsalceph.so"
 ADDRESS, LEG, LENGTH = "10.99.0.1", "10.99.0.2", 24
 NETWORK = f"10.99.0.0/{LENGTH}"
@@ -99,10 +101,16 @@ mgr_pool = false
 mgr_disabled_modules = {without}
 [osd]
 osd_data = {folder}/osd
-osd_objectstore = memstore
+osd_objectstore = {store}
 osd_op_num_shards = 1
 osd_op_num_threads_per_shard = 2
 memstore_device_bytes = {bytes}
+bluestore_block_size = {bytes}
+bluestore_block_path =
+bluestore_block_db_create = false
+bluestore_block_wal_create = false
+bluestore_cache_size = 67108864
+bluestore_cache_autotune = false
 [mds]
 mds_data = {folder}/mds
 mds_cache_memory_limit = 67108864
@@ -120,10 +128,11 @@ for prefix, given, more in json.load(sys.stdin):
     code, out, said = cluster.mon_command(command, given.encode())
     assert not code, (prefix, code, said)
     print(json.dumps(json.loads(out) if out else None))
+cluster.shutdown()  # its threads must not decrypt while OpenSSL is taken down
 """
 FILES = """\
-import sys, cephfs
-files = cephfs.LibCephFS(conffile=sys.argv[1]); files.mount()
+import atexit, sys, cephfs
+files = cephfs.LibCephFS(conffile=sys.argv[1]); files.mount(); atexit.register(files.shutdown)
 """
 
 EVICT = """
@@ -150,8 +159,9 @@ def unavailable_reason() -> str | None:
 class Ceph:
     """One that runs. `name`: of its namespace; `storage`: of the one that it is reached from."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, is_durable: bool = False) -> None:
         self.folder = folder
+        self._store = "bluestore" if is_durable else "memstore"
         self.config, self.keyring = folder / "ceph.conf", folder / "keyring"
         self.name, self.storage = name, f"{name}-leg"
 
@@ -195,7 +205,7 @@ class Ceph:
                 wait_for(lambda: not _lives(pid), 30)
 
     def stop(self) -> None:
-        for kind in ("mds", "osd", "mgr", "mon"):
+        for kind in reversed(KINDS):
             self.kill(kind)
 
     def ask(self, *commands: tuple[str, str, dict[str, Any]]) -> list[Any]:
@@ -247,7 +257,7 @@ class Ceph:
     def _configure(self) -> None:
         self._fsid = str(uuid.uuid4())
         self._keys = {name: _key() for name in CAPS}
-        for kind in ("mon", "mgr", "osd", "mds"):
+        for kind in KINDS:
             (self.folder / kind).mkdir(mode=0o700)
         lines = []
         for name, caps in CAPS.items():
@@ -263,14 +273,15 @@ class Ceph:
                 folder=self.folder,
                 without=WITHOUT_MODULES,
                 bytes=ROOM_GIB << 30,
+                store=self._store,
             )
         )
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Ceph]:
-    """A Ceph below an empty folder, while the block runs."""
-    ceph = Ceph(folder, f"c{uuid.uuid4().hex[:8]}")
+def running(folder: Path, *, is_durable: bool = False) -> Iterator[Ceph]:
+    """A Ceph below an empty folder, while the block runs. `is_durable`: its OSD may be killed."""
+    ceph = Ceph(folder, f"c{uuid.uuid4().hex[:8]}", is_durable=is_durable)
     with ExitStack() as undone:
         own, leg = Machine(ceph.name), Machine(ceph.storage)
         undone.callback(leg.remove)

@@ -325,12 +325,6 @@ def test_who_is_shut_out_writes_nothing_more_and_does_not_come_back(
     assert_served(netns, share)
 
 
-@pytest.mark.xfail(
-    reason="an MDS that was killed and started again waits in client replay for sessions that "
-    "NFS-Ganesha had begun to reclaim, and the tests after this one with it (docs/adr/0112); goes "
-    "when it does not",
-    run=False,
-)
 @pytest.mark.slow("calls to a monitor that is away have a deadline of 30 s")
 def test_while_ceph_is_away_no_server_is_blamed_and_then_all_goes_on(
     ceph_site: Site, ceph: Ceph

@@ -268,6 +268,7 @@ class LinuxBackEnd(ShareDriver):
                 self._services.prove(self.layout.server(self._proof_server), numbers)
             finally:
                 server.remove()
+        self.pool.end_clients()
         self._is_proved = True
 
     def _serves(self, server_id: str) -> bool:

@@ -379,6 +379,9 @@ class BtrfsPool:
         with self._opened() as pool:
             return pool.used()
 
+    def end_clients(self) -> list[str]:
+        return []
+
     def counts(self) -> Path:
         """The folder in which the kernel tells what each subvolume holds and may hold."""
         with self._opened() as pool:

@@ -138,6 +138,10 @@ class Pool(Protocol):
         Returns the number by which file handles tell its data from that of others.
         """
 
+    def end_clients(self) -> list[str]:
+        """End what file services that have ended left behind, where storage waits for them.
+        Returns the ids of what was looked at."""
+
     def counts(self) -> Path | None:
         """The folder in which the kernel tells what each share holds and may hold; None where that
         is seen in the share itself."""

@@ -36,6 +36,8 @@ class Agent:
             "rados_mon_op_timeout": seconds,
             "rados_osd_op_timeout": seconds,
             "client_mount_timeout": seconds,
+            # after a monitor was away, it is to be found before the MDS gives this session up
+            "mon_client_hunt_interval_max_multiple": "1",
         }
         if keyring:
             conf["keyring"] = keyring

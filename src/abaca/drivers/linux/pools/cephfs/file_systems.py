@@ -260,4 +260,8 @@ keyring = {keyring}
 client_oc_size = 33554432
 ms_async_op_threads = 1
 client_snapdir = .{random}
+mon_client_hunt_interval_max_multiple = 1
 """
+# By default a client that has lost its monitors asks for them after up to 30 s, and so is told of
+# an MDS that is back when that waits for no more sessions: then the MDS serves nobody until the
+# session has ended, five minutes later.

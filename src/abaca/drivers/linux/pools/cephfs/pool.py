@@ -107,8 +107,9 @@ class CephPool:
         }
 
     def end_clients(self) -> list[str]:
-        """End sessions that an NFS server has left which was killed; the MDS would wait for what
-        they hold. Returns the ids of what is there."""
+        """End sessions that an NFS server has left, which keeps them when it ends, so that it may
+        reclaim what they hold: the MDS would wait for that, and one that is started again would
+        serve nobody for five minutes. Returns the ids of what is there."""
         found = self.contents()
         with errors_sorted(f"ending clients of {self._group}"):
             for share_id, each in found.items():
