@@ -37,6 +37,10 @@ demo: system venv ## show the main job end to end on this machine (as root, on D
 demo-openstack: system venv venv-openstack ## the same beside a real Keystone and Neutron, on flat networks of Neutron's (KEEP=1: stays until Ctrl-C)
 	@$(BIN)/python -m tests.openstack.demo $(if $(KEEP),--keep)
 
+.PHONY: demo-hosts
+demo-hosts: system-ceph venv ## two played hosts, a real Ceph, and a client that goes on while its server is moved and while its host dies (as root; KEEP=1: stays until Ctrl-C)
+	@$(BIN)/python -m tests.hosts_demo $(if $(KEEP),--keep)
+
 .PHONY: test
 test: system venv venv-openstack ## run what this machine can run, of large tables a sample; says what it skips and why; what failed beside others runs once more, alone (SAMPLE=n: samples n times as large; SEED=…; JOBS=n; MINUTES=n: at most)
 	@$(SAMPLED) $(BIN)/python -m tests.run $(TOGETHER) --thinned $(if $(MINUTES),--session-timeout=$$(($(MINUTES) * 60))) -rfEs --durations=25

@@ -9,9 +9,10 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,11 +23,17 @@ from click.testing import CliRunner
 
 from abaca import config
 from abaca.admin import client_commands
-from abaca.db.tables import service_workers
+from abaca.db.tables import service_workers, share_servers
 from abaca.domain.rows.heartbeats import is_up
-from abaca.domain.services import services
+from abaca.domain.services import hosts, services
 from abaca.drivers.linux import inventory, namespaces
+from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
+from abaca.drivers.linux.layout import Layout
+from abaca.drivers.linux.processes import by_pid_file
 from abaca.worker.backends import network_namespace
+from tests import ceph_cluster
+from tests.ceph_cluster import Ceph
+from tests.databases import Databases, PostgresqlCluster, PostgresqlDatabases, find_postgresql
 from tests.forged_frames import checksum
 from tests.service import wait_until
 from tests.stack import NETNS, Stack, WorkerProcess, make_conf
@@ -155,8 +162,26 @@ class PlayedHost:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
 
-    def regain_power(self) -> None:
+    def come_back(self) -> None:
+        """With power, network and worker; shares are put on it again."""
         ip("-n", self.netns, "link", "set", "eth0", "up")
+        self.start()
+        wait_until(self.lives, lambda: f"{self.name} is down", 60)
+        self.stack.do(hosts.set_state, self.name, "up")
+        self.wait_until_up()
+
+    def lives(self) -> bool:
+        """For the others: its worker holds its lease."""
+        return bool(self.stack.ask(hosts.get, self.name)["lives"])
+
+    def takes_over(self, server_id: str) -> None:
+        """Wait until the share server stands here."""
+        wait_until(lambda: stands_on(self.stack, server_id) == self.name, "it moves", 60)
+
+    def file_server(self, server_id: str) -> int | None:
+        """The share server's NFS server here."""
+        layout = Layout(self.namespace, self.state_dir / "worker", self.backend)
+        return by_pid_file(layout.server(server_id).ganesha_pid, GANESHA)
 
     def stop(self) -> None:
         if self.worker is not None:
@@ -170,6 +195,10 @@ class PlayedHost:
         given = [argument for address in addresses for argument in ("--address", address)]
         self._client("add", netns, "--network", network_id, *given)
         return netns
+
+    def has(self, netns: str) -> bool:
+        """Whether that machine is one of this host's."""
+        return netns in self._machines
 
     def take_away(self, netns: str) -> None:
         """A machine."""
@@ -199,6 +228,14 @@ class PlayedHost:
         inventory.remove_installation(self.namespace, worker)
         left = inventory.leftovers(self.namespace, worker)
         assert not any(left.values()), f"left on this machine: {left}"
+
+
+def stands_on(stack: Stack, server_id: str) -> str | None:
+    """The host on which the share server stands; None while it moves."""
+    columns = share_servers.c.worker_host, share_servers.c.is_moving
+    query = sa.select(*columns).where(share_servers.c.id == server_id)
+    row = stack.ask(lambda conn: conn.execute(query).one())
+    return None if row.is_moving else row.worker_host
 
 
 def shared_by(conn: sa.Connection, service_host: str) -> set[str]:
@@ -235,6 +272,25 @@ class Town:
             host.stack.share_type(host.backend, share_backend_name=host.backend)
         host.start()
         return host
+
+
+@contextmanager
+def neighbours() -> Iterator[tuple[Ceph, Databases]]:
+    """A Ceph and a PostgreSQL of one's own, for who runs without pytest."""
+    binaries = find_postgresql()
+    assert binaries is not None, "PostgreSQL is missing (Debian: postgresql)"
+    with ExitStack() as ending:
+        folder = ending.enter_context(tempfile.TemporaryDirectory(prefix="abaca-ceph-"))
+        cluster = PostgresqlCluster(binaries)
+        ending.callback(cluster.stop)
+        cluster.start()
+        ceph = ending.enter_context(ceph_cluster.running(Path(folder)))
+        yield ceph, PostgresqlDatabases(cluster.port)
+
+
+def on_ceph(ceph: Ceph) -> dict[str, str]:
+    """The options of a back end that hosts serve together: what they make has a name of its own."""
+    return {"backend_host": "cluster", "ceph_prefix": f"t{uuid4().hex[:8]}", **ceph.options()}
 
 
 @contextmanager

@@ -84,25 +84,7 @@ class Scene:
         # A file of its own, empty or not: what is in /etc is for the installation of this
         # machine, not for a demonstration.
         self.config_file.write_text(self.config_text())
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "abaca.admin.cli",
-            "serve",
-            "--state-dir",
-            str(self.state_dir),
-            "--listen",
-            self.conf.api.listen,
-            "--port",
-            str(self.port),
-        ]
-        self._say(f"$ abaca {' '.join(command[4:])}")
-        with open(self.log, "wb") as log:
-            command += ["--config-file", str(self.config_file)]
-            self._service = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-            )
+        self.start_process("serve")
         self.until(
             lambda: "Back end" in self.log.read_text() or self._service_ended(),
             READY_SECONDS,
@@ -110,6 +92,24 @@ class Scene:
         )
         if self._service_ended():
             raise StepFailed("`abaca serve` ended at once")
+
+    def start_process(self, what: str) -> None:
+        """Start `abaca serve`, or a part of it that listens, too."""
+        listening = ["--listen", self.conf.api.listen, "--port", str(self.port)]
+        arguments = [what, "--state-dir", str(self.state_dir), *listening]
+        self._say(f"$ abaca {' '.join(arguments)}")
+        with open(self.log, "wb") as log:
+            self._service = subprocess.Popen(
+                self.own_command("cli", *arguments),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def own_command(self, module: str, *arguments: str) -> list[str]:
+        """A command line of ours: `cli` is `abaca`, `manage` is `abaca-manage`."""
+        own = [sys.executable, "-P", "-m", f"abaca.admin.{module}"]
+        return [*own, *arguments, "--config-file", str(self.config_file)]
 
     def config_text(self) -> str:
         """The configuration file: nothing is in it by default."""
@@ -164,26 +164,29 @@ class Scene:
         return []
 
     def openstack(self, *arguments: str) -> str:
-        """Run the `openstack` command and return what it printed. Raises StepFailed with all that
-        it said when it fails."""
-        shown = " ".join(["$ openstack", *arguments])
+        """Run the `openstack` command and return what it printed. Raises StepFailed."""
+        return self.run(["openstack", *arguments], [self.program, *arguments], self.environment())
+
+    def run(self, shown: list[str], command: list[str], environment: dict[str, str]) -> str:
+        """Run a command, shown so, and return what it printed. Raises StepFailed with all that it
+        said when it fails."""
+        line = " ".join(["$", *shown])
         began = time.monotonic()
         plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        command = [self.program, *arguments]
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
-            env=plain | self.environment(),
+            env=plain | environment,
             stdin=subprocess.DEVNULL,
             check=False,
         )
         if done.returncode != 0:
             raise StepFailed(
-                f"{shown}\nfailed with status {done.returncode}:\n{done.stdout}{done.stderr}"
+                f"{line}\nfailed with status {done.returncode}:\n{done.stdout}{done.stderr}"
             )
-        self._say(f"{shown}   ({time.monotonic() - began:.1f} s)")
+        self._say(f"{line}   ({time.monotonic() - began:.1f} s)")
         return done.stdout
 
     def openstack_json(self, *arguments: str) -> Any:
