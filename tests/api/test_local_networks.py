@@ -26,11 +26,12 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
 )
+from abaca.domain.local_networks import ip_availability
 from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.errors import NoSpace, Refused
 from abaca.networks.interface import AllocationRequest
 from abaca.networks.local import LocalNetworks, Port, PortKey
-from abaca.values import NetworkAllocation
+from abaca.values import Caller, NetworkAllocation
 from tests.api.called_routes import note
 from tests.api.calls import CALLS
 from tests.api.conftest import Api
@@ -341,6 +342,31 @@ def test_how_many_addresses_are_taken(alice: User, bob: User, engine: Engine) ->
     assert len(listed("?limit=1")) == 1
     assert listed(user=bob) == []
     assert "NetworkNotFound" in bob.refused("GET", path, None, 404)
+
+
+@pytest.mark.slow("22,000 rows are stored")
+def test_addresses_are_counted_of_more_subnets_than_a_statement_can_name(
+    alice: User, engine: Engine
+) -> None:
+    """Projects may share that many with somebody who did not ask."""
+    number = 22_000  # each named three times: PostgreSQL takes 65,535 parameters
+    network = alice.network(name="wide")["id"]
+    subnet = {
+        "network_id": network,
+        "project_id": "red",
+        "name": "",
+        "cidr": "10.0.0.0/24",
+        "ip_version": 4,
+        "allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}],
+        "created_at": utcnow(),
+    }
+    rows = [{**subnet, "id": str(uuid4())} for _ in range(number)]
+    caller = Caller(user_id="a", project_id="red", roles=(), is_admin=False)
+    with begin(engine) as conn:
+        conn.execute(sa.insert(local_subnets), rows)
+        (told,) = ip_availability.find(conn, caller, {})
+        conn.execute(sa.delete(local_subnets).where(local_subnets.c.network_id == network))
+    assert (told["total_ips"], told["used_ips"]) == (9 * number, 0)
 
 
 @pytest.mark.parametrize(

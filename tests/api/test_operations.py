@@ -47,7 +47,7 @@ class Stuck:
             of_it = share_instances.c.id == self.instance
             conn.execute(sa.update(share_instances).where(of_it).values(status=status))
 
-    def set(self, **columns: str) -> None:
+    def set(self, **columns: str | int) -> None:
         """Its record, as whoever can write it might."""
         with begin(self._engine) as conn:
             table = queue.input_table(conn) if "inputs" in columns else queue.status_table(conn)
@@ -109,7 +109,7 @@ def test_what_was_changed_since_is_left_alone(stuck: Stuck) -> None:
 
 @pytest.mark.parametrize(
     "inputs",
-    ["", "[]", '{"args": [{}]}', '{"args": 7}', '{"args": []}', "gASVCwAAAAAAAAA="],
+    ["", "[]", '{"args": [{}]}', '{"args": 7}', '{"args": []}', "gASVCwAAAAAAAAA=", "[" * 9000],
 )
 def test_arguments_that_are_none_are_not_used(stuck: Stuck, inputs: str) -> None:
     stuck.park()
@@ -117,9 +117,15 @@ def test_arguments_that_are_none_are_not_used(stuck: Stuck, inputs: str) -> None
     assert "cannot be read" in stuck.refused()
 
 
-@pytest.mark.parametrize("error", ["", "nonsense", "[1]", '{"error": 1}', "{}"])
+@pytest.mark.parametrize("error", ["", "nonsense", "[1]", '{"error": 1}', "{}", "[" * 9000])
 def test_a_reason_that_is_none_hides_nothing(stuck: Stuck, error: str) -> None:
     stuck.park(error=error)
+    assert [one["id"] for one in stuck.listed()] == [stuck.id]
+
+
+@pytest.mark.parametrize("created_at", [2**63 - 1, -(2**63), 253402300799999, -62135596800000])
+def test_a_time_that_is_none_hides_nothing(stuck: Stuck, created_at: int) -> None:
+    stuck.set(created_at=created_at, authenticated_roles="[" * 9000)
     assert [one["id"] for one in stuck.listed()] == [stuck.id]
 
 

@@ -97,6 +97,17 @@ def test_several_ranges_are_one_pool() -> None:
     assert sorted(pool.pick(["a", "b", "c"], [])) == ["10.0.0.2", "10.0.0.250", "10.0.0.3"]
 
 
+@pytest.mark.parametrize(
+    ("family", "other"), [("10.0.{}.{}", "::a00:9"), ("fd00::{:x}:{:x}", "10.0.0.9")]
+)
+def test_what_is_free_is_counted_by_range_once_and_in_its_family(family: str, other: str) -> None:
+    bounds = [(family.format(n, 1), family.format(n, 100)) for n in range(64)]
+    pool = AddressPool([AddressRange(start=start, end=end) for start, end in bounds])
+    taken = [family.format(n, host) for n in range(70) for host in (0, 1, 100, 101)]
+    assert pool.free([*taken, *taken, other]) == 6400 - 128
+    assert pool.free([]) == 6400 and AddressPool([]).free(taken) == 0
+
+
 def test_addresses_taken_outside_of_the_pool_do_not_matter() -> None:
     pool = AddressPool([AddressRange(start="10.0.0.2", end="10.0.0.2")])
     assert pool.pick(["a"], ["10.0.0.3", "10.0.0.4"]) == ["10.0.0.2"]

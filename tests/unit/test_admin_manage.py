@@ -96,6 +96,9 @@ HOSTILE: list[dict[str, object]] = [
     },
     {"status": "ERROR", "error": '{"error": 7}'},
     {"status": "ERROR", "error": "\x1b[2J"},
+    {"status": "ERROR", "error": "[" * 100_000},
+    {"authenticated_roles": "[" * 100_000},
+    {"inputs": "[" * 100_000},
 ]
 
 

@@ -11,7 +11,8 @@ subnet.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+import socket
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from itertools import accumulate, pairwise
@@ -45,8 +46,17 @@ class AddressPool:
         return self._offsets[-1]
 
     def free(self, not_free: Iterable[str]) -> int:
-        """How many addresses are not among these, some of which may be outside of the ranges."""
-        return self.size - sum(self._holds(ip_address(text)) for text in set(not_free))
+        """How many addresses are not among these, some of which may be outside of the ranges, or of
+        the other family."""
+        is_v6 = any(start.version == 6 for start in self._starts)
+        family = socket.AF_INET6 if is_v6 else socket.AF_INET
+        # ip_address takes five times as long, and there may be hundreds of thousands
+        taken = sorted({socket.inet_pton(family, t) for t in not_free if (":" in t) == is_v6})
+        return self.size - sum(
+            bisect_right(taken, (start + (end - begin - 1)).packed)
+            - bisect_left(taken, start.packed)
+            for start, (begin, end) in zip(self._starts, pairwise(self._offsets), strict=True)
+        )
 
     def pick(self, keys: Sequence[str], taken: Iterable[str]) -> list[str]:
         """A free address for each key, in order. Raises ValueError when there are not as many."""
@@ -65,12 +75,6 @@ class AddressPool:
             if int(address) not in used:
                 return address
         raise ValueError(f"no address of {self.size} is free")
-
-    def _holds(self, address: Address) -> bool:
-        return any(
-            int(start) <= int(address) < int(start) + (end - begin)
-            for start, (begin, end) in zip(self._starts, pairwise(self._offsets), strict=True)
-        )
 
     def _at(self, index: int) -> Address:
         which = bisect_right(self._offsets, index) - 1

@@ -30,6 +30,7 @@ UNREADABLE = (
 )
 _MOST = 1000
 _ENDED = ("parked", "given up")
+_NONSENSE = (TypeError, ValueError, RecursionError)
 
 
 class Operation(Value):
@@ -68,10 +69,7 @@ def find(engine: Engine) -> list[Operation]:
             _operation(row)
             for row in client(engine).list_workflows(status=list(STATES), limit=_MOST)
         ]
-    except (
-        TypeError,
-        ValueError,
-    ):  # DBOS takes all rows apart, and gives none when one is nonsense
+    except _NONSENSE:  # DBOS takes all rows apart, and gives none when one is that
         with read(engine) as conn:
             status = status_table(conn)
             rows = conn.execute(
@@ -189,7 +187,7 @@ def _operation(row: WorkflowStatus) -> Operation:
 
 def _operation_or_what_is_left(engine: Engine, row: sa.Row[Any]) -> Operation:
     """`row`: of `status_table`."""
-    with suppress(TypeError, ValueError):
+    with suppress(*_NONSENSE):
         for readable in client(engine).list_workflows(workflow_ids=[row.workflow_uuid]):
             return _operation(readable)
     return Operation(

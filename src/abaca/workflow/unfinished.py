@@ -30,6 +30,8 @@ ENDED = ("parked", "given up")
 MOST = 1000
 _LONGEST_REASON = 2000
 _LONGEST_NAME = 200
+# RecursionError: brackets without end
+_UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, TypeError, RecursionError)
 
 
 class UnfinishedWork(Value):
@@ -81,7 +83,7 @@ def arguments(conn: Connection, operation_id: str) -> list[str] | None:
     stored = conn.scalar(sa.select(table.c.inputs).where(table.c.workflow_uuid == operation_id))
     try:
         return msgspec.convert(msgspec.json.decode(stored or "")["args"], list[str])
-    except (msgspec.DecodeError, msgspec.ValidationError, LookupError, TypeError):
+    except (*_UNREADABLE, LookupError):
         return None
 
 
@@ -147,7 +149,7 @@ def _reason(stored: Any) -> str | None:
         return None
     try:
         text = str(msgspec.json.decode(stored)["error"]["message"])
-    except (msgspec.DecodeError, LookupError, TypeError):
+    except (*_UNREADABLE, LookupError):
         text = str(stored)
     return text[:_LONGEST_REASON]
 
@@ -155,6 +157,6 @@ def _reason(stored: Any) -> str | None:
 def _request(stored: Any) -> str:
     try:
         roles = msgspec.convert(msgspec.json.decode(stored or "null"), list[str] | None)
-    except (msgspec.DecodeError, msgspec.ValidationError, TypeError):
+    except _UNREADABLE:
         return ""
     return request_of(roles)

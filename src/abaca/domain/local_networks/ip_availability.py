@@ -34,17 +34,15 @@ def find(
     any of FILTERS → the values that match; with `ip_version` only such subnets are counted."""
     families = filters.get("ip_version")
     of_networks = {name: values for name, values in filters.items() if name != "ip_version"}
-    found = conn.execute(
-        listing.part(
-            sa.select(local_networks).where(networks.visible(caller)),
-            local_networks,
-            lambda name: local_networks.c[_COLUMNS.get(name, name)],
-            of_networks,
-            limit,
-            marker,
-        )
-    ).all()
-    return _counted(conn, found, families)
+    asked = listing.part(
+        sa.select(local_networks).where(networks.visible(caller)),
+        local_networks,
+        lambda name: local_networks.c[_COLUMNS.get(name, name)],
+        of_networks,
+        limit,
+        marker,
+    )
+    return _counted(conn, asked, families)
 
 
 def get(conn: Connection, caller: Caller, network_id: str) -> dict[str, Any]:
@@ -56,14 +54,16 @@ def get(conn: Connection, caller: Caller, network_id: str) -> dict[str, Any]:
 
 
 def _counted(
-    conn: Connection, found: Sequence[sa.Row[Any]], families: Collection[int] | None
+    conn: Connection, asked: sa.Select[Any], families: Collection[int] | None
 ) -> list[dict[str, Any]]:
-    """In two statements, however many there are."""
-    query = sa.select(local_subnets).where(local_subnets.c.network_id.in_([n.id for n in found]))
+    """In three statements, however many there are: more than the ids that one can name."""
+    of_these = local_subnets.c.network_id.in_(asked.with_only_columns(local_networks.c.id))
+    query = sa.select(local_subnets).where(of_these)
     if families is not None:
         query = query.where(local_subnets.c.ip_version.in_(families))
+    found = conn.execute(asked).all()
     subnets = conn.execute(query.order_by(local_subnets.c.id)).all()
-    not_free = local_ports.not_free(conn, [subnet.id for subnet in subnets])
+    not_free = local_ports.not_free(conn, query.with_only_columns(local_subnets.c.id))
     of_network: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for subnet in subnets:
         pool = AddressPool(msgspec.convert(subnet.allocation_pools, list[AddressRange]))

@@ -244,7 +244,7 @@ def _views(conn: Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
     """The networks with the ids of their subnets, the oldest first, in two statements."""
     views = [dict(row) for row in conn.execute(query).mappings()]
     subnets = sa.select(local_subnets.c.network_id, local_subnets.c.id).where(
-        local_subnets.c.network_id.in_([view["id"] for view in views])
+        local_subnets.c.network_id.in_(query.with_only_columns(local_networks.c.id))
     )
     by_network = defaultdict(list)
     for network_id, subnet_id in conn.execute(

@@ -29,6 +29,8 @@ from abaca.networks.address_pool import AddressRange
 from abaca.networks.local import LocalSubnet, LockedPorts, Port, PortKey
 from abaca.values import NetworkAllocation, Subnet
 
+SubnetIds = Collection[str] | sa.Select[Any]
+
 
 class SqlPortStore:
     """The `PortStore` in the database."""
@@ -192,20 +194,21 @@ class _LockedRows:
         )
 
 
-def not_free(conn: Connection, subnet_ids: Collection[str]) -> dict[str, set[str]]:
-    """The addresses of each of these subnets that may not be given out now; one statement."""
+def not_free(conn: Connection, subnet_ids: SubnetIds) -> dict[str, set[str]]:
+    """The addresses of each of these subnets that may not be given out now, of those that have any;
+    one statement."""
     given = sa.select(local_ports.c.subnet_id, local_ports.c.ip_address).where(
         local_ports.c.subnet_id.in_(subnet_ids)
     )
     there = local_addresses_set_aside.c
     aside = _set_aside(subnet_ids).with_only_columns(there.subnet_id, there.ip_address)
-    found: dict[str, set[str]] = {subnet_id: set() for subnet_id in subnet_ids}
+    found: dict[str, set[str]] = defaultdict(set)
     for subnet_id, address in conn.execute(given.union_all(aside, _of_machines(subnet_ids))):
         found[subnet_id].add(address)
     return found
 
 
-def _of_machines(subnet_ids: Collection[str]) -> sa.Select[Any]:
+def _of_machines(subnet_ids: SubnetIds) -> sa.Select[Any]:
     """Subnets with the addresses of machines on their networks, which may be on other subnets."""
     return (
         sa.select(local_subnets.c.id, local_machines.c.ip_address)
@@ -214,7 +217,7 @@ def _of_machines(subnet_ids: Collection[str]) -> sa.Select[Any]:
     )
 
 
-def _set_aside(subnet_ids: Collection[str]) -> sa.Select[Any]:
+def _set_aside(subnet_ids: SubnetIds) -> sa.Select[Any]:
     """The addresses of these subnets that are set aside now."""
     there = local_addresses_set_aside.c
     return sa.select(local_addresses_set_aside).where(
