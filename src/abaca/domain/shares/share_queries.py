@@ -38,7 +38,7 @@ from abaca.values import Caller, Page
 
 Conditions = Sequence[sa.ColumnElement[bool]]
 
-_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
+_OF_SHARES: dict[str, sa.ColumnElement[Any]] = {
     "name": shares.c.display_name,
     "display_name": shares.c.display_name,
     "description": shares.c.display_description,
@@ -47,6 +47,9 @@ _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "share_group_id": shares.c.share_group_id,
     "snapshot_id": shares.c.snapshot_id,
     "mount_point_name": shares.c.mount_point_name,
+}
+_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
+    **_OF_SHARES,
     "status": share_instances.c.status,
     "host": share_instances.c.host,
     "share_type_id": share_instances.c.share_type_id,
@@ -215,7 +218,10 @@ def _plain_count(scope: _Scope) -> Lookup:
 
 
 def _count(scope: _Scope, others: Conditions) -> sa.Select[Any]:
-    return sa.select(sa.func.count()).select_from(_matching(_IDS, scope, others).subquery())
+    # SQLite leaves no join out of a count: it would look at the instance of every share
+    is_joined = others or not _OF_SHARES.keys() >= set(scope.equal)
+    what = _IDS if is_joined else sa.select(shares.c.id)
+    return sa.select(sa.func.count()).select_from(_matching(what, scope, others).subquery())
 
 
 def _page(what: sa.Select[Any], scope: _Scope, others: Conditions, page: Page) -> sa.Select[Any]:
