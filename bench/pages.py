@@ -2,15 +2,19 @@
 with them, in turns, over 10,000 shares. And what it costs a transaction that changes something to
 raise the version that pages ask for.
 
-Each page does what the real one does: asks for the version of the project every second, and loads
-its lists again when that is new. Now and then something changes.
+Each page does what the real one does, at the same time as the others: asks for the version of the
+project every second, and loads its lists again within a moment when that is new. Now and then
+something changes.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import random
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 
@@ -31,11 +35,12 @@ from bench.single import installed, running
 PAGES, SHARES = 100, 10_000
 LONGEST_OPENING = 300  # seconds: on a machine that others keep busy
 PAUSE = 1.0  # seconds between two questions of a page
+SPREAD = 0.7  # seconds in which the pages that see the same new version load their lists
 STREAM = 40  # requests a second of others
 CHANGES = 10.0  # seconds between two changes
 VERSION = "/v2/project-version"
 TRANSACTIONS = 1000  # of each kind
-LISTS = ("/v2/shares/detail?limit=200&with_count=True", "/v2/share-networks/detail")
+LISTS = ("/v2/shares/detail?limit=200&with_count=True", "/v2/share-networks")
 
 
 def run(databases: Sequence[str], *, quick: bool) -> None:
@@ -133,8 +138,8 @@ def _stream(target: Target, ids: list[str], seconds: float) -> list[float]:
             next_change += CHANGES
             body = {"metadata": {"changed": str(number)}}
             changer.must("POST", f"/v2/shares/{ids[0]}/metadata", body)
+            changer.close()  # the service would, for being idle until the next change
     client.close()
-    changer.close()
     return latencies
 
 
@@ -154,25 +159,25 @@ def _pages(target: Target) -> Iterator[None]:
         if not ready.wait(LONGEST_OPENING):
             raise Failed(f"{PAGES} pages did not open within {LONGEST_OPENING} s")
         yield
-        if process.exitcode is not None:
-            raise Failed("a page failed")
     finally:
         done.set()
         process.join(60)
+    if process.exitcode != 0:
+        raise Failed("a page failed")
 
 
 def _be_pages(target: Target, ready: Event, done: Event) -> None:
     pages = [_Page(target) for _ in range(PAGES)]
     for page in pages:
-        page.look()
-    ready.set()
-    turn = 0
-    began = time.perf_counter()
-    while not done.is_set():
-        page = pages[turn % PAGES]
-        time.sleep(max(0.0, began + turn * PAUSE / PAGES - time.perf_counter()))
-        page.look()
-        turn += 1
+        page.open()
+    closed = threading.Event()
+    with ThreadPoolExecutor(PAGES) as threads:
+        open_ = [threads.submit(page.stay_open, closed) for page in pages]
+        ready.set()
+        done.wait()
+        closed.set()
+    for each in open_:
+        each.result()
 
 
 class _Page:
@@ -184,15 +189,25 @@ class _Page:
         self._connection: Connection | None = None
         self._tag = ""
 
-    def look(self) -> None:
-        """Ask for the version; load if it is new."""
-        known = {"If-None-Match": self._tag} if self._tag else {}
-        status, tag = self._ask(VERSION, known)
-        if status == 304:
-            return
+    def open(self) -> None:
+        """For the first time."""
+        _, self._tag = self._ask(VERSION, {})
+        self._load()
+
+    def stay_open(self, closed: threading.Event) -> None:
+        """Ask for the version again and again; load if it is new."""
+        pause = random.uniform(0, PAUSE)
+        while not closed.wait(pause):
+            pause = PAUSE
+            status, tag = self._ask(VERSION, {"If-None-Match": self._tag})
+            if status == 304 or closed.wait(random.uniform(0, SPREAD)):
+                continue
+            self._load()
+            self._tag = tag
+
+    def _load(self) -> None:
         for path in LISTS:
             self._ask(path, {})
-        self._tag = tag
 
     def _ask(self, path: str, more: dict[str, str]) -> tuple[int, str]:
         target = self._target._replace(headers={**self._target.headers, **more})

@@ -17,14 +17,15 @@ export const MOST = 1000; // at once, which is what a page of the API may have
 /** The newest shares, as many as are wanted, and how many there are in all; of a filter that the
  * whole list is too long for, the service looks for names. */
 async function shares(state) {
-  return sharesOf(state, Math.min(state.wanted, MOST), state.filter);
+  return sharesOf(state, Math.min(state.wanted, MOST), state.filter, "");
 }
 
-async function sharesOf(state, limit, filter) {
+/** `detail`: "/detail" for share networks with their subnets, which cost more. */
+async function sharesOf(state, limit, filter, detail) {
   const named = filter ? `&name~=${encodeURIComponent(filter)}` : "";
   const [listed, shareNetworks] = await Promise.all([
     get(`/v2/shares/detail?limit=${limit}&with_count=True${named}${everybodys(state, "&")}`),
-    get(`/v2/share-networks/detail${everybodys(state, "?")}`),
+    get(`/v2/share-networks${detail}${everybodys(state, "?")}`),
   ]);
   return {
     lists: { shares: listed.shares, sharesInAll: listed.count, shareNetworks: shareNetworks.share_networks },
@@ -33,7 +34,7 @@ async function sharesOf(state, limit, filter) {
 
 async function topology(state) {
   const [{ lists }, servers, free] = await Promise.all([
-    sharesOf(state, MOST, ""),
+    sharesOf(state, MOST, "", "/detail"),
     state.isAdmin ? get("/v2/share-servers") : { share_servers: [] },
     freeAddresses(),
   ]);
