@@ -131,8 +131,10 @@ def test_what_a_row_is_known_by_is_no_option_of_a_command_that_is_copied(page: P
     commands = {what: shlex.split(line) for what, line in lines.items() if line}
     assert len(commands) >= 25, lines
     for what, words in commands.items():
-        read = words[: words.index("--")] if "--" in words else words
-        assert not any(word.startswith("--os-auth-url") for word in read), (what, words)
+        end = words.index("--") if "--" in words else len(words)
+        assert not any(word.startswith("--os-auth-url") for word in words[:end]), (what, words)
+        # what comes after it is no option, either of ours
+        assert sum(word.startswith("-") for word in words[end + 1 :]) <= 1, (what, words)
 
 
 def test_no_other_site_shows_it_in_a_frame(browser: Browser, other_site: str) -> None:

@@ -48,20 +48,22 @@ def test_networks_are_made_and_deleted(page: Page, alice: Tenant) -> None:
     page.get_by_role("link", name="All networks").click()
 
     form = _form(page, "Create a security service")
-    form.get_by_label("Name").fill("directory")
+    directory = f"directory {name}"
+    form.get_by_label("Name").fill(directory)
     form.get_by_label("Password").fill("never shown")
     expect(form.get_by_label(COMMAND)).to_contain_text("--password '<password>'")
     expect(form.get_by_label(COMMAND)).not_to_contain_text("never shown")
     _submit(form)
     page.get_by_role("link", name=f"on {name}").click()
-    _submit(_form(page, "Add a security service"))
-    expect(page.get_by_role("button", name="Remove the security service directory")).to_be_visible()
+    form = _form(page, "Add a security service")
+    form.get_by_label("Security service").select_option(label=f"{directory} (ldap)")
+    _submit(form)
+    remove = page.get_by_role("button", name=f"Remove the security service {directory}")
+    expect(remove).to_be_visible()
     look(page, "network")
-    page.get_by_role("button", name="Remove the security service directory").click()
+    remove.click()
     _submit(page.get_by_role("form"))
-    expect(page.get_by_role("button", name="Remove the security service directory")).to_have_count(
-        0
-    )
+    expect(remove).to_have_count(0)
 
     _confirm(_form(page, "Delete the share network"))
     expect(page.get_by_text("There is no such network")).to_be_visible()
@@ -70,6 +72,35 @@ def test_networks_are_made_and_deleted(page: Page, alice: Tenant) -> None:
     _confirm(_form(page, "Delete the network", f"Delete the network {name}"))
     expect(page.get_by_text("There is no such network")).to_be_visible()
     assert made["id"] not in str(alice("GET", "/network/v2.0/networks"))
+
+
+def test_a_form_offers_nothing_that_was_loaded_for_an_earlier_look(
+    page: Page, alice: Tenant
+) -> None:
+    """Who comes back to a network could add the security services of before, and not the one that
+    he has just made."""
+    alice("POST", "/v2/security-services", {"security_service": _ldap("older")})
+    network = alice.share_network("revisited", "10.45.0.0/24")
+    _open(page, network)
+    expect(page.get_by_role("button", name="Add a security service")).to_be_visible()
+    page.get_by_role("link", name="All networks").click()
+    expect(page.get_by_role("heading", name="Share networks")).to_be_visible()
+    newer = f"newer {uuid4().hex[:8]}"
+    alice("POST", "/v2/security-services", {"security_service": _ldap(newer)})
+    held: list[Route] = []
+    is_slow = [True]
+    page.route(
+        f"**/v2/share-networks/{network}",
+        lambda route: held.append(route) if is_slow else route.continue_(),
+    )
+    page.get_by_role("link", name="revisited", exact=True).click()
+    expect(page.get_by_text("Loading …")).to_be_visible()
+    expect(page.get_by_role("button", name="Add a security service")).to_have_count(0)
+    is_slow.clear()
+    for route in held:
+        route.continue_()
+    form = _form(page, "Add a security service")
+    expect(form.get_by_role("option", name=newer)).to_have_count(1)
 
 
 def test_a_subnet_is_checked_added_and_watched(page: Page, alice: Tenant, root: Tenant) -> None:
@@ -264,6 +295,10 @@ def test_who_comes_later_sees_the_steps_of_a_change(
     state["status"] = "active"
     alice("PUT", f"/v2/share-networks/{network}", {"share_network": {"description": "2"}})
     expect(end).to_contain_text("done")
+
+
+def _ldap(name: str) -> dict[str, str]:
+    return {"type": "ldap", "name": name, "server": "10.45.0.9", "domain": "example.org"}
 
 
 def _subnet(tenant: Tenant, network: str, cidr: str) -> str:

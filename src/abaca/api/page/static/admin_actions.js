@@ -20,9 +20,8 @@ export function createType() {
     ],
     request: ({ name, is_public, driver_handles_share_servers, ...specs }) => ({
       words: [
-        "share", "type", "create", ...positional(name), driver_handles_share_servers,
-        ...SPECS.flatMap((spec) => [`--${spec.replaceAll("_", "-")}`, specs[spec]]),
-        ...(is_public === "False" ? ["--public", "False"] : []),
+        "share", "type", "create", ...SPECS.flatMap((spec) => [`--${spec.replaceAll("_", "-")}`, specs[spec]]),
+        ...(is_public === "False" ? ["--public", "False"] : []), ...positional(name), driver_handles_share_servers,
       ],
       method: "POST",
       path: "/v2/types",

@@ -129,7 +129,7 @@ function Types({ types, projects, act }) {
       <th scope="col" class="wide">${t("extra_specs")}</th><th scope="col">${t("actions")}</th>
     </tr></thead>
     <tbody>${types.map((type) => html`<tr key=${type.id}>
-      <td>${type.name}${type.is_default && html` <span class="tag">${t("default")}</span>`}</td>
+      <td><bdi>${type.name}</bdi>${type.is_default && html` <span class="tag">${t("default")}</span>`}</td>
       <td>${isPrivate(type) ? html`<${Projects} type=${type} projects=${projects.get(type.id)} act=${act} />` : t("all")}</td>
       <td class="wide">${Object.entries(type.extra_specs ?? {}).map(([key, value]) =>
         html`<code class="each" key=${key}>${key}=${value}</code> `)}</td>

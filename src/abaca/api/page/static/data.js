@@ -10,6 +10,7 @@ const ASKED = 1000; // milliseconds between two questions for the version
 const HIDDEN = 15000; // where nobody looks
 const WITHOUT_VERSION = 15000; // how long what no version covers may be old: public shares, services
 const APART = 1500; // at least between two loads that nobody here has asked for
+const SPREAD = 700; // in which the pages that see the same new version load it: not all at once
 
 let timer = null;
 let round = 0; // which one's answers still count
@@ -25,7 +26,7 @@ export async function logIn(credentials, user) {
     api.useCredentials(null);
     throw error;
   }
-  change({ isLoggedIn: true, isAdmin: await isAdmin(), user, notice: null });
+  change({ isLoggedIn: true, isAdmin: await isAdmin(), user, hasEnded: false, notice: null });
   await refresh();
 }
 
@@ -54,6 +55,7 @@ export async function refresh() {
 export function loggedOutBy(error) {
   if (error.status !== 401) return false;
   logOut();
+  change({ hasEnded: true });
   return true;
 }
 
@@ -63,28 +65,29 @@ export function watchVisibility() {
   });
 }
 
-/** Asks for the version, and loads if there is a new one. */
+/** Asks for the version, and loads soon if there is a new one. */
 async function look() {
-  let isNew = false;
-  await inRound(async (isCurrent) => {
-    const asked = await ask(tag);
+  await inRound(async () => {
+    const { isNew } = await ask(tag);
     const age = Date.now() - loadedAt;
-    isNew = isCurrent() && ((asked.isNew && age >= APART) || age >= WITHOUT_VERSION);
+    if (!isNew && age < WITHOUT_VERSION) return undefined;
+    return [refresh, Math.max(APART - age, Math.random() * SPREAD)];
   });
-  if (isNew) await refresh();
 }
 
+/** `work` may say what comes after it, and in how many milliseconds. */
 async function inRound(work) {
   const mine = (round += 1);
   const isCurrent = () => mine === round;
+  let next;
   clearTimeout(timer);
   try {
-    await work(isCurrent);
+    next = await work(isCurrent);
   } catch (error) {
     if (!isCurrent() || loggedOutBy(error)) return;
     showError(error);
   }
-  if (isCurrent()) timer = setTimeout(look, document.hidden ? HIDDEN : ASKED);
+  if (isCurrent()) timer = setTimeout(...(next ?? [look, document.hidden ? HIDDEN : ASKED]));
 }
 
 function ask(known) {

@@ -7,7 +7,7 @@ import { call } from "./api.js";
 import { commandLine } from "./commands.js";
 import { loggedOutBy, refresh } from "./data.js";
 import { html } from "./html.js";
-import { CopyText, Refusal } from "./parts.js";
+import { CopyText, Refusal, showError } from "./parts.js";
 import { change } from "./store.js";
 import { t } from "./text.js";
 
@@ -51,7 +51,7 @@ export class Doing extends Component {
       else await this.carryOut();
     } catch (error) {
       this.setState({ isBusy: false, refusal: error });
-      loggedOutBy(error);
+      if (!loggedOutBy(error) && !this.isOpen) showError(error); // the form was closed, or left, meanwhile
     }
   };
 
@@ -77,7 +77,7 @@ export class Doing extends Component {
     const { method, path, body } = request(this.state.values);
     const answer = await call(method, path, body);
     done?.(answer);
-    this.close();
+    if (this.isOpen) this.close();
     change({ notice: { kind: "done", text: t("requested", { what: title }) } });
     refresh();
   }

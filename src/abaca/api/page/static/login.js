@@ -23,10 +23,10 @@ export class Login extends Component {
     }
   };
 
-  render({ authStrategy }, { problem, isBusy }) {
+  render({ authStrategy, hasEnded }, { problem, isBusy }) {
     return html`<main class="login">
       <h1>Abaca</h1>
-      <p class="problem" role="alert">${problem}</p>
+      <p class="problem" role="alert">${problem ?? (hasEnded && !isBusy ? t("session_ended") : null)}</p>
       ${authStrategy !== "noauth" && html`<form onSubmit=${this.submit}>
         ${authStrategy === "http_basic" ? PasswordFields() : KeystoneFields()}
         <button class="main" disabled=${isBusy}>${t("log_in")}</button>

@@ -13,7 +13,7 @@ import { apply } from "./preferences.js";
 import { Share } from "./share.js";
 import { Shares } from "./shares.js";
 import { Shell } from "./shell.js";
-import { change, onChange, state } from "./store.js";
+import { change, NOTHING, onChange, state } from "./store.js";
 import { Topology } from "./topology.js";
 
 const VIEWS = {
@@ -22,16 +22,16 @@ const VIEWS = {
 };
 
 function Page({ state }) {
-  if (!state.isLoggedIn) return html`<${Login} authStrategy=${state.authStrategy} />`;
+  if (!state.isLoggedIn) return html`<${Login} authStrategy=${state.authStrategy} hasEnded=${state.hasEnded} />`;
   const { view, id } = state.route;
   // keyed: what is open on the page of one thing does not stay open on that of another
   return html`<${Shell} state=${state}><${VIEWS[view]} key=${`${view}/${id}`} state=${state} /><//>`;
 }
 
-/** The part of the URL after `#`: /view/id. */
+/** The part of the URL after `#`: /view/id. What was loaded before may be old: no form offers it. */
 function readRoute() {
   const [, view, id = null] = location.hash.split("/");
-  change({ route: { view: Object.hasOwn(VIEWS, view) ? view : "shares", id }, notice: null });
+  change({ ...NOTHING, route: { view: Object.hasOwn(VIEWS, view) ? view : "shares", id }, notice: null });
 }
 
 apply();

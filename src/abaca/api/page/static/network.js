@@ -52,7 +52,7 @@ function Whole({ state, act, doing }) {
       <h2>${t("security_services")}</h2>
       ${services.length
         ? html`<ul class="plain">${services.map((service) => html`<li key=${service.id}>
-            ${nameOf(service)} <span class="tag">${service.type}</span>
+            <bdi>${nameOf(service)}</bdi> <span class="tag">${service.type}</span>
             ${alike(service, otherServices).length > 0 && html`<${Act} act=${act} place="services"
               action=${() => exchangeService(network, service, alike(service, otherServices))} text=${t("exchange")}
               label=${t("service_exchange_one", { name: nameOf(service) })} /> `}

@@ -61,7 +61,7 @@ function All({ state: { lists }, act, doing }) {
           <td><a href="#/local/${network.id}">${nameOf(network)}</a></td>
           <td>${localSubnets.filter((one) => one.network_id === network.id)
             .map(({ id, cidr }) => html`<code key=${id} class="each">${cidr}</code> `)}</td>
-          <td class="wide">${network.project_id}${network.shared && html` <span class="tag">${t("shared")}</span>`}</td>
+          <td class="wide"><bdi>${network.project_id}</bdi>${network.shared && html` <span class="tag">${t("shared")}</span>`}</td>
         </tr>`)}</tbody>
       </table>`}
       <p class="buttons"><${Act} act=${act} place="local" action=${createNetwork} text=${t("network_create")} /></p>

@@ -19,7 +19,8 @@ export class Quotas extends Component {
     const of = { project: project.trim(), user: user.trim(), type };
     try {
       const { quota_set: found } = await get(pathOf(of, "/detail"));
-      this.setState({ shown: { of, found } });
+      const { project: now, user: whose, type: which } = this.state;
+      if (now === project && whose === user && which === type) this.setState({ shown: { of, found } });
     } catch (error) {
       if (!loggedOutBy(error)) showError(error);
     }

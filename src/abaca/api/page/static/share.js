@@ -94,7 +94,7 @@ function facts(share, network) {
     [t("created"), html`<${Time} of=${share.created_at} />`],
     ...(share.description ? [[t("description"), share.description]] : []),
     ...(metadata.length
-      ? [[t("metadata"), metadata.map(([key, value]) => html`<div><code>${key}</code> ${value}</div>`)]]
+      ? [[t("metadata"), metadata.map(([key, value]) => html`<div><code>${key}</code> <bdi>${value}</bdi></div>`)]]
       : []),
   ];
 }

@@ -1,12 +1,18 @@
 // The page's one state. A change draws everything anew; views are functions of the state.
 
-const EMPTY = {
-  isLoggedIn: false,
-  isAdmin: false,
-  user: "",
+/** What a view shows, before it is loaded. */
+export const NOTHING = {
   lists: {}, // by name, what the API listed last
   share: null, // the one that is open: {share, locations, rules, snapshots}
   network: null, // the share network that is open, with what stands on it
+};
+
+const EMPTY = {
+  ...NOTHING,
+  isLoggedIn: false,
+  hasEnded: false, // the credentials are accepted no more
+  isAdmin: false,
+  user: "",
   wanted: 200, // how many shares are listed
   filter: "", // what the service is asked to find, when there are more than are listed
   watch: null, // a change of a share network whose steps are shown: steps.js

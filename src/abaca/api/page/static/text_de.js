@@ -221,6 +221,7 @@ export const GERMAN = {
   service_type: "Art",
   service_user: "Benutzer",
   services: "Dienste",
+  session_ended: "Die Anmeldung gilt nicht mehr: melden Sie sich neu an.",
   share_create: "Share erstellen",
   share_delete: "Share löschen",
   share_delete_final: "Alle Dateien von {name} sind für immer verloren.",

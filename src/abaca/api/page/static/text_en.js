@@ -221,6 +221,7 @@ export const ENGLISH = {
   service_type: "Type",
   service_user: "User",
   services: "Services",
+  session_ended: "Your credentials are not accepted any more: log in again.",
   share_create: "Create a share",
   share_delete: "Delete the share",
   share_delete_final: "All files of {name} are lost for good.",
