@@ -29,6 +29,7 @@ from abaca.workflow import queue, unfinished
 from abaca.workflow.crash_points import FAILURE
 from tests.databases import Databases, Initialise
 from tests.operations.conftest import Install
+from tests.operations.failure_walk import BUG
 from tests.operations.failure_walk import places as failing_places
 from tests.operations.scene import INTERNAL, available_share, server_of
 from tests.operations.shared_hosts import SERVICE, Hosts, played, worker
@@ -356,7 +357,9 @@ class WalkOfHosts(Walk):
         engine = create_engine(url)
         failing = [worker(state_dir, url, name, {"ABACA_FAIL_AT": place}) for name in self.names]
         try:
+            # after a bug it is told before the work is parked
             wait_for(lambda: _server(engine).move_reason, self.patience)
+            wait_for(lambda: error != BUG or _parked(engine), self.patience)
             for each in failing:
                 each.kill()
             told = _server(engine)
@@ -377,9 +380,7 @@ class WalkOfHosts(Walk):
 
     def _set_right(self, engine: Engine) -> None:
         """As an administrator does."""
-        with begin(engine) as conn:
-            parked = unfinished.find(conn, ["parked"])
-        for work in parked:
+        for work in _parked(engine):
             with suppress(Conflict), begin(engine) as conn:
                 parked_work.resume(conn, work.id)
         server = _server(engine)
@@ -388,6 +389,11 @@ class WalkOfHosts(Walk):
                 conn.execute(sa.update(worker_leases).values(expires_at=LATER))
                 moves.drain(conn, "host1")
                 conn.execute(sa.update(worker_leases).values(expires_at=EARLIER))
+
+
+def _parked(engine: Engine) -> list[unfinished.UnfinishedWork]:
+    with read(engine) as conn:
+        return unfinished.find(conn, ["parked"])
 
 
 def _server(engine: Engine) -> sa.Row[Any]:
