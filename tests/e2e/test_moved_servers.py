@@ -1,5 +1,5 @@
 """Share servers in CephFS that go from one host to another while a client writes and holds a lock:
-planned, from a host that is dead, and from one that is only cut off and goes on writing.
+planned, from a host that is dead, and from one whose worker is and whose NFS server lives on.
 
 Two hosts are played by namespaces, each with a worker of its own; one PostgreSQL, a real Ceph, real
 NFS servers. The client does what Linux does: it connects anew and reclaims.
@@ -119,7 +119,9 @@ def test_a_host_is_drained_while_a_client_writes(scene: Scene) -> None:
 
 
 def test_a_host_that_is_cut_off_but_alive_writes_no_more(scene: Scene) -> None:
-    """Its worker is gone, its file server is not, and a client beside it writes by that."""
+    """Its worker is killed, its file server lives, reaches Ceph, and is written to by a client
+    beside it until it is shut out. That it tries on is not seen here: its client may wait. That a
+    write which it does try fails is shown by `tests/contracts/drivers/test_linux_cephfs.py`."""
     old, new = scene.old, scene.new
     beside, other = scene.machine(old, "z1", 110), scene.machine(new, "z2", 111)
     with writing(beside, scene.path) as writer:
