@@ -461,11 +461,11 @@ def test_killed_anywhere_it_ends_the_same(
 
 @pytest.mark.sampled(8)
 @pytest.mark.timeout(900)
-@MOVES
-def test_a_failure_anywhere_is_told_and_set_right(
-    databases: Databases, tmp_path: Path, workflow: str, ask: str, names: tuple[str, ...]
+def test_a_failure_anywhere_on_leaving_is_told_and_set_right(
+    databases: Databases, tmp_path: Path
 ) -> None:
-    walked = prepared(tmp_path / "state", databases, workflow, ask, names)
+    names = ("host1", "host2")
+    walked = prepared(tmp_path / "state", databases, "share_server_depart", "drain", names)
     steps, _ = walked.undisturbed()
     for number, moment, error in sample(failing_places(steps), 4):
         walked.fail(number, moment, error)
