@@ -275,6 +275,26 @@ def test_what_is_asked_while_a_move_begins_or_ends_is_done_where_it_goes(play: P
     assert meanwhile(second, moves.arrived, server, "1", None) == {"host2"}
 
 
+def test_questions_to_a_host_that_is_gone_are_answered_by_another(play: Play) -> None:
+    played_hosts = play("host1", "host2")
+    stack = played_hosts.stack
+    played_hosts.kill("host1")
+    asked = queue.Work(
+        name="share_server_clients",
+        worker_host="host1",
+        project_id="red",
+        id=f"share_server_clients:inquiry:{SERVICE}",
+        key="clients:any",
+        args=("inquiry", SERVICE),
+    )
+    stack.do(queue.enqueue, asked)
+    stack.do(moves.evacuate, "host1")
+    wait_for(lambda: not queue.unfinished(stack.engine), 40)
+    assert stack.ask(queue.in_flight, "red", 10) == 0
+    stack.do(moves.drain, "host1")
+    assert stack.ask(hosts.get, "host1")["stored_state"] == "fenced", "until it is enabled"
+
+
 def test_what_a_row_has_elsewhere_is_taken_away(play: Play) -> None:
     """Whoever wrote it there."""
     played_hosts = play("host1")

@@ -90,7 +90,8 @@ def drain(settings: Settings, name: str, reason: str | None) -> None:
     """
     with writing(settings.load()) as conn:
         moves = share_server_moves.drain(conn, name, reason)
-    _tell(name, "draining", moves)
+        state = hosts.get(conn, name)["stored_state"]
+    _tell(name, state, moves)
 
 
 @host.command("evacuate")

@@ -143,14 +143,23 @@ def requeue(
     status, key = status_table(conn), f"server:{share_server_id}"
     column = status.c.queue_partition_key
     about = (column == key) | column.startswith(f"{key}:", autoescape=True)
+    there = _in_flight(status) if is_lost else status.c.status == _WAITS
+    _put(conn, from_host, to_host, there & about & (status.c.workflow_uuid != but))
+
+
+def hand_over(conn: Connection, service_host: str, from_host: str, to_host: str) -> None:
+    """Put what was asked of a host that is gone about a back end that others serve, too, but about
+    no share server alone, into the queue of one of those: checks and questions."""
+    status = status_table(conn)
+    is_asked = status.c.workflow_uuid.endswith(f":{service_host}", autoescape=True)
+    _put(conn, from_host, to_host, _in_flight(status) & is_asked)
+
+
+def _put(conn: Connection, from_host: str, to_host: str, what: sa.ColumnElement[bool]) -> None:
+    status = status_table(conn)
     conn.execute(
         sa.update(status)
-        .where(
-            _in_flight(status) if is_lost else status.c.status == _WAITS,
-            status.c.queue_name == queue_name(from_host),
-            about,
-            status.c.workflow_uuid != but,
-        )
+        .where(status.c.queue_name == queue_name(from_host), what)
         .values(
             queue_name=queue_name(to_host),
             status=_WAITS,

@@ -18,14 +18,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import services, share_servers
+from abaca.db.tables import service_workers, services, share_servers
 from abaca.domain.local_networks import forwarding
 from abaca.domain.services import hosts
 from abaca.domain.share_servers import server_hosts
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import Conflict
 from abaca.values import Value
-from abaca.workflow.queue import enqueue, requeue
+from abaca.workflow.queue import enqueue, hand_over, requeue
 
 DEPART, ARRIVE = "share_server_depart", "share_server_arrive"
 ON_THIS_HOST_ONLY = "its data are on this host only"
@@ -52,19 +52,30 @@ def evacuate(conn: Connection, host: str, reason: str | None = None) -> Moves:
     if view["state"] != "fenced":
         hosts.set_state(conn, host, "fenced", reason)
     hosts.end_lease(conn, host)
+    _hand_over_questions(conn, host)
     return _send_away(conn, host, _take_over)
 
 
 def drain(conn: Connection, host: str, reason: str | None = None) -> Moves:
     """Put no new shares on a host, and have it hand its share servers over, one after another."""
     view = hosts.get(conn, host)
-    if view["stored_state"] != "draining":
+    if view["stored_state"] == "up":  # one that is fenced stays so until it is enabled
         hosts.set_state(conn, host, "draining", reason)
     if not view["lives"]:
         standing = conn.scalars(sa.select(share_servers.c.id).where(_stands_on(host)))
         gone = f"the worker of {host} does not live: start it, or evacuate the host"
         return Moves(going={}, staying=_local(conn, host) | dict.fromkeys(standing, gone))
     return _send_away(conn, host, ask_to_leave)
+
+
+def _hand_over_questions(conn: Connection, host: str) -> None:
+    """Who asked waits for no host that is gone, and what they asked does not count for ever among
+    the work of their project."""
+    served = sa.select(service_workers.c.service_host).where(service_workers.c.worker_host == host)
+    for service_host in conn.scalars(served.order_by(service_workers.c.service_host)).all():
+        target = server_hosts.Room(conn, service_host).take(besides=host)
+        if target is not None:
+            hand_over(conn, service_host, host, target)
 
 
 def _send_away(
