@@ -152,6 +152,33 @@ def test_what_is_stuck_is_deleted_by_force(
     expect(page.get_by_text("There is no such share")).to_be_visible()
 
 
+def test_a_stuck_snapshot_is_deleted_by_force(
+    administration: Page, root: Tenant, alice: Tenant
+) -> None:
+    page = administration
+    kind = f"snapshots-{uuid4().hex[:8]}"
+    specs = {"driver_handles_share_servers": "True", "snapshot_support": "True"}
+    root("POST", "/v2/types", {"share_type": {"name": kind, "extra_specs": specs}})
+    network = alice.share_network("with snapshots", "10.50.0.0/24")
+    share = alice.share("with-a-snapshot", network, share_type=kind)
+    wanted = {"snapshot": {"share_id": share, "name": "stuck"}}
+    snapshot = alice("POST", "/v2/snapshots", wanted)["snapshot"]["id"]
+    alice.wait_for(f"/v2/snapshots/{snapshot}", "snapshot", "available")
+    path = f"/v2/snapshots/{snapshot}/action"
+    root("POST", path, {"reset_status": {"status": "error_deleting"}})
+    page.goto(f"{page.url.partition('#')[0]}#/share/{share}")
+    row = page.get_by_role("row", name="stuck")
+    expect(row).to_contain_text("error_deleting")
+    row.get_by_role("button", name="Delete the snapshot stuck by force").click()
+    form = page.get_by_role("form", name="Delete the snapshot stuck by force")
+    expect(form.get_by_label(COMMAND)).to_have_text(
+        f"openstack share snapshot delete --force {snapshot}"
+    )
+    _confirm(form)
+    expect(row).to_have_count(0)
+    assert alice("GET", f"/v2/snapshots?share_id={share}")["snapshots"] == []
+
+
 def test_why_work_that_runs_is_not_given_up_here(
     administration: Page, service: Installation, alice: Tenant
 ) -> None:
