@@ -209,6 +209,7 @@ def test_a_server_that_does_not_stand_at_once_is_brought_back_by_its_new_host(pl
     write_plan(plan, [])
     wait_for(lambda: played_hosts.world()["servers"][server]["is_served"], 60)
     assert stands(played_hosts, server) == "host2"
+    wait_for(lambda: row(stack, server).move_reason is None, 20)
 
 
 def test_a_server_that_cannot_leave_stays(play: Play) -> None:

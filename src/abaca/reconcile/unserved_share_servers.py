@@ -19,7 +19,8 @@ from threading import BoundedSemaphore, Lock, Thread
 
 from sqlalchemy.engine import Engine
 
-from abaca.db.session import read
+from abaca.db.session import begin, read
+from abaca.domain.server_moves import share_server_moves
 from abaca.domain.share_servers import share_servers
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError
@@ -183,3 +184,6 @@ class Watch:
                 ensured_share_servers.ensure(engine, host, server_id, runtime, is_wanted, room)
         except BackendError as error:
             _LOG.error("share server %s could not be recovered: %s", server_id, error.message)
+        else:
+            with begin(engine) as conn:
+                share_server_moves.stands(conn, server_id)

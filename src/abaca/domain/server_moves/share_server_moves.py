@@ -28,6 +28,7 @@ from abaca.values import Value
 from abaca.workflow.queue import enqueue, hand_over, requeue
 
 DEPART, ARRIVE = "share_server_depart", "share_server_arrive"
+_STANDS_NOT = "It does not stand on its new host yet: "
 ON_THIS_HOST_ONLY = "its data are on this host only"
 NO_ROOM = "no other host that lives and takes shares serves its back end"
 
@@ -210,7 +211,20 @@ def resume_arrival(conn: Connection, share_server_id: str, number: str) -> None:
 def arrived(conn: Connection, share_server_id: str, number: str, reason: str | None) -> None:
     """Its new host looks after it, and does what has waited. `reason`: why it does not stand yet;
     its host tries on."""
-    _end(conn, share_server_id, number, reason)
+    _end(conn, share_server_id, number, reason and f"{_STANDS_NOT}{reason}")
+
+
+def stands(conn: Connection, share_server_id: str) -> None:
+    """It serves, perhaps after a move that had not set it up at once."""
+    conn.execute(
+        sa.update(share_servers)
+        .where(
+            share_servers.c.id == share_server_id,
+            share_servers.c.is_moving.is_(False),
+            share_servers.c.move_reason.startswith(_STANDS_NOT, autoescape=True),
+        )
+        .values(updated_at=utcnow(), move_reason=None)
+    )
 
 
 def _end(conn: Connection, share_server_id: str, number: str, reason: str | None) -> None:
