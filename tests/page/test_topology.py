@@ -106,6 +106,28 @@ def test_clients_are_counted_at_shares_and_servers(
     expect(row).to_contain_text("clients: not known")
 
 
+def test_export_locations_are_drawn_on_their_subnets(
+    page: Page, alice: Tenant, share_network: str
+) -> None:
+    (raw,) = [one for one in alice("GET", "/v2/shares")["shares"] if one["name"] == "raw"]
+    told = alice("GET", f"/v2/shares/{raw['id']}/export_locations")["export_locations"]
+    paths = [location["path"] for location in told]
+    log_in(page)
+    page.get_by_role("link", name="Topology").click()
+    page.get_by_role("searchbox").fill("lab")
+    button = page.get_by_role("button", name="Show export locations")
+    button.click()
+    at = set()
+    for path in paths:
+        line = page.get_by_role("listitem").filter(has=page.get_by_text(path, exact=True))
+        expect(line).to_contain_text("raw")
+        at.add(line.locator("circle").get_attribute("cx"))
+    assert len(at) == len(paths) == 3, "each on the column of its subnet"
+    look(page, "topology-locations")
+    button.click()
+    expect(page.get_by_text(paths[0], exact=True)).to_have_count(0)
+
+
 def test_who_may_not_ask_for_clients_is_told(page: Page, share_network: str) -> None:
     log_in(page, "rita")
     page.get_by_role("link", name="Topology").click()

@@ -1,72 +1,47 @@
 // The picture: which share servers stand on which subnets, with how many free addresses, which shares
-// they serve, and how many clients are connected.
+// they serve and by which export locations, and how many clients are connected.
 
 import { Component } from "./vendor/preact.mjs";
 
 import { html } from "./html.js";
-import { loggedOutBy } from "./data.js";
-import { nameOf, shortId, showError, Status } from "./parts.js";
-import { askedIn, count, MOST_ASKED } from "./topology_clients.js";
-import { groupsOf, isOpen } from "./topology_layout.js";
+import { nameOf, shortId, Status } from "./parts.js";
+import { Asking, countClients, exportLocations, MOST_ASKED } from "./topology_asking.js";
+import { groupsOf, havingClients, isOpen, locationsIn, namedIn } from "./topology_layout.js";
 import { t } from "./text.js";
 
 const HEIGHTS = [20, 26, 34]; // of a row, in pixels
 const STEP = 22; // between two columns
-const SHARES = 8; // named in a row
-const ASKED_AGAIN = 15000; // milliseconds until clients are counted again
-const TOGETHER = 300; // milliseconds in which counts are drawn together
 const MANY = 1_000_000; // free addresses that nobody counts
 
 export class Topology extends Component {
-  state = { query: "", chosen: new Map(), zoom: 1, clients: null };
+  state = { query: "", chosen: new Map(), zoom: 1, clients: null, locations: null };
+
+  clients = new Asking({
+    things: () => this.havingClients, answerOf: countClients, draw: (clients) => this.setState({ clients }),
+  });
+
+  locations = new Asking({
+    things: () => this.shares, answerOf: exportLocations, draw: (locations) => this.setState({ locations }),
+  });
 
   componentWillUnmount() {
-    this.stop();
+    this.clients.stop();
+    this.locations.stop();
   }
-
-  /** Clients are counted from now on, in the groups that are open then. */
-  start = () => {
-    this.setState({ clients: (this.known = new Map()) });
-    const turn = (this.turn = {});
-    const isWanted = () => this.turn === turn;
-    const ask = async () => {
-      try {
-        if (!document.hidden) await count(this.asked, this.counted, isWanted);
-        if (isWanted()) this.timer = setTimeout(ask, ASKED_AGAIN);
-      } catch (error) {
-        this.stop();
-        if (!loggedOutBy(error)) showError(error);
-      }
-    };
-    ask();
-  };
-
-  stop = () => {
-    clearTimeout(this.timer);
-    this.turn = null;
-    this.setState({ clients: null });
-  };
-
-  /** Answers come one by one; the picture is drawn anew for several of them. */
-  counted = (id, n) => {
-    this.known.set(id, n);
-    this.drawing ??= setTimeout(() => {
-      this.drawing = null;
-      if (this.turn) this.setState({ clients: this.known });
-    }, TOGETHER);
-  };
 
   choose(groups, open) {
     this.setState({ chosen: new Map([...this.state.chosen, ...groups.map(({ id }) => [id, open])]) });
   }
 
-  render({ state }, { query, chosen, zoom, clients }) {
+  render({ state }, { query, chosen, zoom, clients, locations }) {
     const { lists, isAdmin } = state;
     if (!lists.free) return html`<p class="quiet">${t("loading")}</p>`;
     const groups = groupsOf(lists, query, isAdmin);
     const servers = lists.shareServers.length;
     const isDrawn = groups.map((group) => isOpen(chosen, group.id, groups, query));
-    this.asked = askedIn(groups.filter((_, at) => isDrawn[at]), isAdmin, SHARES);
+    const drawn = groups.filter((_, at) => isDrawn[at]);
+    this.havingClients = havingClients(drawn, isAdmin);
+    this.shares = drawn.flatMap(({ rows }) => rows).flatMap(namedIn);
     return html`
       <div class="bar">
         <h1>${t("topology")}</h1>
@@ -75,7 +50,9 @@ export class Topology extends Component {
         <span class="buttons">
           <button type="button" onClick=${() => this.choose(groups, true)}>${t("open_all")}</button>
           <button type="button" onClick=${() => this.choose(groups, false)}>${t("close_all")}</button>
-          <button type="button" aria-pressed=${String(clients !== null)} onClick=${clients ? this.stop : this.start}>
+          <button type="button" aria-pressed=${String(locations !== null)} onClick=${this.locations.toggle}>
+            ${t("locations_show")}</button>
+          <button type="button" aria-pressed=${String(clients !== null)} onClick=${this.clients.toggle}>
             ${t("clients_count")}</button>
           <button type="button" aria-label=${t("smaller")} disabled=${zoom === 0}
             onClick=${() => this.setState({ zoom: zoom - 1 })}>−</button>
@@ -88,11 +65,12 @@ export class Topology extends Component {
       </div>
       ${lists.shares.length < lists.sharesInAll && html`<p class="quiet">${t("newest_only", { n: lists.shares.length })}</p>`}
       ${!groups.length && html`<p class="quiet">${t(query ? "no_match" : "topology_none")}</p>`}
-      ${clients && this.asked.length === MOST_ASKED && html`<p class="quiet">${t("clients_first_only", { n: MOST_ASKED })}</p>`}
-      ${clients && !this.asked.length && groups.length > 0 && html`<p class="quiet">${t("clients_open_first")}</p>`}
+      ${clients && this.havingClients.length > MOST_ASKED && html`<p class="quiet">${t("clients_first_only", { n: MOST_ASKED })}</p>`}
+      ${locations && this.shares.length > MOST_ASKED && html`<p class="quiet">${t("locations_first_only", { n: MOST_ASKED })}</p>`}
+      ${(clients || locations) && !drawn.length && groups.length > 0 && html`<p class="quiet">${t("open_first")}</p>`}
       ${hasUncounted(groups, lists.free) && html`<p class="quiet">${t("free_not_told")}</p>`}
       ${groups.map((group, at) => html`<${Group} key=${group.id} group=${group} isOpen=${isDrawn[at]} seesServers=${isAdmin}
-        free=${lists.free} clients=${clients} height=${HEIGHTS[zoom]} toggle=${() => this.choose([group], !isDrawn[at])} />`)}
+        free=${lists.free} clients=${clients} locations=${locations} height=${HEIGHTS[zoom]} toggle=${() => this.choose([group], !isDrawn[at])} />`)}
     `;
   }
 }
@@ -102,7 +80,7 @@ function hasUncounted(groups, free) {
   return groups.some(({ subnets }) => subnets.some(({ neutron_subnet_id: id }) => !free.has(id)));
 }
 
-function Group({ group, isOpen, seesServers, free, clients, height, toggle }) {
+function Group({ group, isOpen, seesServers, free, clients, locations, height, toggle }) {
   const { network, subnets, rows } = group;
   const servers = rows.filter(({ server }) => server).length;
   return html`<section class="group">
@@ -122,10 +100,19 @@ function Group({ group, isOpen, seesServers, free, clients, height, toggle }) {
             ${subnet.availability_zone ? ` · ${subnet.availability_zone}` : ""}
             ${freeOn(subnet, free)}</span></span>
       </li>`)}
-      ${rows.map((row, at) => html`<li key=${row.server?.id ?? "shares"}>
-        <${Lines} group=${group} height=${height} row=${at} dots=${row.columns} />
-        <${Row} row=${row} clients=${clients} />
-      </li>`)}
+      ${rows.map((row, at) => {
+        const found = locationsIn(row, subnets, locations);
+        return [
+          html`<li key=${row.server?.id ?? "shares"}>
+            <${Lines} group=${group} height=${height} row=${at} dots=${row.columns} goesOn=${found.length > 0} />
+            <${Row} row=${row} clients=${clients} />
+          </li>`,
+          ...found.map(({ share, path, columns }, number) => html`<li key=${`${share.id} ${path}`}>
+            <${Lines} group=${group} height=${height} row=${at} dots=${columns} isSmall goesOn=${number < found.length - 1} />
+            <span class="row"><code class="break">${path}</code> <span class="quiet"><bdi>${nameOf(share)}</bdi></span></span>
+          </li>`),
+        ];
+      })}
     </ul>`}
   </section>`;
 }
@@ -144,12 +131,12 @@ function Count({ of, clients }) {
 }
 
 function Row({ row: { server, shares }, clients }) {
-  const more = shares.length - SHARES;
+  const more = shares.length - namedIn({ shares }).length;
   return html`<span class="row">
     ${server && html`<code title=${`${server.id} ${server.host ?? ""}`}>${shortId(server.id)}</code>
       <${Status} of=${server.status} /><${Count} of=${server.id} clients=${clients} />`}
     ${shares.length
-      ? html`<span>${shares.slice(0, SHARES).map((share) => html`<a key=${share.id} href="#/share/${share.id}"
+      ? html`<span>${namedIn({ shares }).map((share) => html`<a key=${share.id} href="#/share/${share.id}"
           class=${share.status.includes("error") ? "bad" : null}>${nameOf(share)}</a><${Count} of=${share.id} clients=${clients} /> `)}
           ${more > 0 && html`<span class="quiet">${t("and_more", { n: more })}</span>`}</span>`
       : html`<span class="quiet">${t("no_shares_here")}</span>`}
@@ -157,15 +144,15 @@ function Row({ row: { server, shares }, clients }) {
 }
 
 /** The columns in one line of a group: those of the subnets so far (`from`: this one begins here),
- * or of the rows that go on below. */
-function Lines({ group, height, from, row, dots, isSubnet }) {
+ * or of the rows that go on below. `goesOn`: the next line is of this row, too. */
+function Lines({ group, height, from, row, dots, isSubnet, isSmall = isSubnet, goesOn = false }) {
   const middle = height / 2;
   const x = (at) => 9 + at * STEP;
   const columns = group.subnets.map((_, at) => at);
   const upright = columns.flatMap((at) => {
     if (isSubnet && at > from) return [];
     const top = isSubnet && at === from ? middle : 0;
-    const isLast = isSubnet ? group.last[at] < 0 : at in group.last && group.last[at] === row;
+    const isLast = isSubnet ? group.last[at] < 0 : group.last[at] === row && !goesOn;
     if (isSubnet ? group.last[at] < 0 : group.last[at] < row) return [];
     return [`M${x(at)} ${top}V${isLast ? middle : height}`];
   });
@@ -173,7 +160,7 @@ function Lines({ group, height, from, row, dots, isSubnet }) {
   return html`<svg width=${Math.max(1, columns.length) * STEP} height=${height} aria-hidden="true">
     <path d=${upright.join("")} />
     ${across && html`<path d=${across} class="across" />`}
-    ${dots.map((at) => html`<circle key=${at} cx=${x(at)} cy=${middle} r=${isSubnet ? 3 : 5}
+    ${dots.map((at) => html`<circle key=${at} cx=${x(at)} cy=${middle} r=${isSmall ? 3 : 5}
       class=${isSubnet ? "subnet" : null} />`)}
   </svg>`;
 }

@@ -3,7 +3,10 @@
 // A share network is a group. Its subnets are columns, its share servers are rows: a server stands
 // on the subnets on whose columns it has a dot. Who is shown no servers gets one row a network.
 
+import { subnetOf } from "./locations.js";
+
 const OPEN_UP_TO = 40; // rows in all groups; with more they begin closed
+const NAMED = 8; // shares in a row
 
 /** [{network, subnets, rows: [{server, shares, columns}], last}]: `columns` are indexes of subnets;
  * `last` says for each subnet the last row that stands on it. Groups that have nothing that matches
@@ -26,6 +29,27 @@ export function groupsOf({ shareNetworks, shareServers, shares }, query, seesSer
 export function isOpen(chosen, id, groups, query) {
   const rows = groups.reduce((sum, { rows }) => sum + rows.length, 0);
   return chosen.get(id) ?? (query !== "" || rows <= OPEN_UP_TO);
+}
+
+/** The shares of a row that are named in it. */
+export const namedIn = ({ shares }) => shares.slice(0, NAMED);
+
+/** What clients are asked about in these groups, {kind, id}. Administrators are told by servers,
+ * others, who see none, by shares. */
+export function havingClients(groups, seesServers) {
+  const rows = groups.flatMap(({ rows }) => rows);
+  return seesServers
+    ? rows.filter(({ server }) => server).map(({ server: { id } }) => ({ kind: "share-servers", id }))
+    : rows.flatMap(namedIn).map(({ id }) => ({ kind: "shares", id }));
+}
+
+/** The export locations of a row's shares as far as they are known, [{share, path, columns}]: on the
+ * columns of their subnets. */
+export function locationsIn(row, subnets, known) {
+  return namedIn(row).flatMap((share) => (known?.get(share.id) ?? []).map((location) => {
+    const at = subnets.indexOf(subnetOf(location, subnets));
+    return { share, path: location.path, columns: at < 0 ? [] : [at] };
+  }));
 }
 
 function group(network, servers, shares, seesServers, words) {
