@@ -40,7 +40,7 @@ RULES = {
     "green": ("10.77.2.192/26", "fd00:77:2:0:c::/80"),
 }
 # Parts of a file that is larger than the share of 1 GiB; libnfs 4.0 writes 3 KiB at a time.
-PART_TIMES, PARTS = 80_000, 5
+PART_TIMES, PARTS = 20_000, 20
 KEPT_TABLES = {
     "availability_zones",
     "departed_share_servers",

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import socket
+import stat
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -483,6 +484,22 @@ def _threads(pid: int) -> int:
         return len(os.listdir(f"/proc/{pid}/task"))
     except FileNotFoundError:
         return 0
+
+
+def test_everybody_may_list_control_groups_whatever_the_umask() -> None:
+    """`abaca doctor` and `uninstall` do, as ordinary users, too."""
+    if reason := linux_backend.unavailable_reason():
+        pytest.skip(reason)
+    name = f"test-{uuid4()}"
+    before = os.umask(0o077)
+    try:
+        joined = control_groups.ensure(name, LIMITS)
+        control_groups.remove(name)
+    finally:
+        os.umask(before)
+    if not joined:
+        pytest.skip("this machine's control groups may not be written")
+    assert {stat.S_IMODE(Path(file).parents[1].stat().st_mode) for file in joined} == {0o755}
 
 
 def test_a_control_group_is_taken_away_while_its_last_process_still_ends() -> None:

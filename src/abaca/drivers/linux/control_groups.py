@@ -98,7 +98,7 @@ class ControlGroups:
         if unified:
             parent = unified[0] / self._folder
             if make:
-                parent.mkdir(exist_ok=True)
+                _make(parent)
                 for folder in (unified[0], parent):
                     (folder / "cgroup.subtree_control").write_text(
                         " ".join(f"+{controller}" for controller in self._version_2)
@@ -110,9 +110,16 @@ class ControlGroups:
                 if mount.filesystem == "cgroup" and controller in mount.options:
                     parent = mount.point / self._folder
                     if make:
-                        parent.mkdir(exist_ok=True)
+                        _make(parent)
                     yield parent, {controller: file}
                     break
+
+
+def _make(parent: Path) -> None:
+    """For everybody to list, whatever the umask: `abaca doctor` and `uninstall` look there, and may
+    be an ordinary user's."""
+    parent.mkdir(exist_ok=True)
+    parent.chmod(0o755)
 
 
 def _killed(members: Path) -> int:
