@@ -195,6 +195,28 @@ def test_nothing_is_started_before_the_old_host_is_shut_out(play: Play) -> None:
     assert row(stack, server).move_reason is None
 
 
+def test_a_new_machine_with_the_name_of_a_host_shuts_the_former_one_out(play: Play) -> None:
+    """That one may be cut off, alive, and still serve."""
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    server = server_of(stack, share_on(stack))
+    played_hosts.kill("host1")
+    former = sa.update(worker_leases).where(worker_leases.c.host == "host1").values(machine="other")
+    stack.do(lambda conn: conn.execute(former))
+    plan = played_hosts.state_dir / "host1.faults"
+    write_plan(plan, [Fault(method="fence_server", error="Unavailable", message="no Ceph")])
+    played_hosts.start("host1")
+    stack.wait(lambda _: row(stack, server).move_reason)
+    assert row(stack, server).is_moving
+    write_plan(plan, [])
+    assert settled(played_hosts, server) == "host1"
+    assert row(stack, server).move_reason is None
+    generation = row(stack, server).generation
+    played_hosts.stop("host1")
+    played_hosts.start("host1")  # the same machine
+    assert row(stack, server).generation == generation == 1
+
+
 def test_a_server_that_does_not_stand_at_once_is_brought_back_by_its_new_host(play: Play) -> None:
     played_hosts = play("host1")
     stack = played_hosts.stack

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, database_now
 from abaca.db.tables import worker_leases
+from abaca.domain.server_moves import share_server_moves
 from abaca.errors import Conflict
 
 
@@ -92,6 +93,8 @@ class Lease:
                     f"until {row.expires_at} UTC."
                 )
             else:
+                if row.machine != _machine():
+                    share_server_moves.shut_out_former_machine(conn, self._host)
                 self._token = row.token + 1
                 conn.execute(
                     sa.update(worker_leases)

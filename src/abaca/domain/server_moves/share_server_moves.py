@@ -44,6 +44,7 @@ class Moves(Value):
 def evacuate(conn: Connection, host: str, reason: str | None = None) -> Moves:
     """Fence a host that is gone, and have its share servers taken over by others. Conflict while
     its worker lives. May be repeated: for those that stayed."""
+    hosts.hold_lease(conn, host)
     view = hosts.get(conn, host)
     if view["lives"]:
         raise Conflict(
@@ -55,6 +56,13 @@ def evacuate(conn: Connection, host: str, reason: str | None = None) -> Moves:
     hosts.end_lease(conn, host)
     _hand_over_questions(conn, host)
     return _send_away(conn, host, _take_over)
+
+
+def shut_out_former_machine(conn: Connection, host: str) -> None:
+    """Another machine is the host from now on: what the one before may still serve, unseen, is shut
+    out before this one starts it."""
+    for server in conn.execute(_standing_on(host).with_for_update()).all():
+        _take_over(conn, server, host)
 
 
 def drain(conn: Connection, host: str, reason: str | None = None) -> Moves:
@@ -84,9 +92,7 @@ def _send_away(
 ) -> Moves:
     rooms: dict[str, server_hosts.Room] = {}
     going, staying = {}, _local(conn, host)
-    query = sa.select(share_servers).where(_stands_on(host))
-    ordered = query.order_by(share_servers.c.created_at, share_servers.c.id)
-    for server in conn.execute(ordered.with_for_update()).all():
+    for server in conn.execute(_standing_on(host).with_for_update()).all():
         if server.host not in rooms:
             rooms[server.host] = server_hosts.Room(conn, server.host)
         target = rooms[server.host].take(besides=host)
@@ -101,6 +107,12 @@ def _send_away(
 
 def _stands_on(host: str) -> sa.ColumnElement[bool]:
     return share_servers.c.worker_host == host
+
+
+def _standing_on(host: str) -> sa.Select[Any]:
+    """The rows of servers, in the order in which all hold them."""
+    query = sa.select(share_servers).where(_stands_on(host))
+    return query.order_by(share_servers.c.created_at, share_servers.c.id)
 
 
 def _local(conn: Connection, host: str) -> dict[str, str]:

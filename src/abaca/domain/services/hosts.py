@@ -98,6 +98,12 @@ def set_state(conn: Connection, name: str, state: str, reason: str | None = None
     wakening.announce_forwarding(conn)
 
 
+def hold_lease(conn: Connection, name: str) -> None:
+    """No worker takes, renews or ends the host's lease until this transaction ends."""
+    held = sa.select(worker_leases.c.host).where(worker_leases.c.host == name)
+    conn.execute(held.with_for_update()).all()
+
+
 def end_lease(conn: Connection, name: str) -> None:
     """A worker of the host that was only held up for long does nothing more, and starts anew."""
     held = worker_leases.c
