@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.timeout(180),
 ]
 
-GUIDE = Path(__file__).parents[2] / "docs/how-to/administrator-guide.md"
+GUIDE = Path(__file__).parents[2] / "docs/how-to/logins-and-tls.md"
 CLIENT = "127.0.0.3"
 HALF_A_BODY = b"POST /v2/types HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
 
