@@ -28,6 +28,8 @@ otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -67,6 +69,16 @@ class Missing(CallerError):
     """The resource is not there, or not visible to the caller (404)."""
 
     status = 404
+
+
+@contextmanager
+def named_in_request() -> Iterator[None]:
+    """In this block what is missing is not what the URL names, but named in the body or the query:
+    Invalid."""
+    try:
+        yield
+    except Missing as missing:
+        raise Invalid(missing.message) from None
 
 
 class Conflict(CallerError):

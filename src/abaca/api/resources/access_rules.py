@@ -21,7 +21,7 @@ from abaca.db.session import begin, read
 from abaca.domain.rows import listings
 from abaca.domain.shares import access_rules
 from abaca.domain.shares.resource_lock_checks import DELETE, SHOW
-from abaca.errors import Invalid, Missing
+from abaca.errors import Invalid, named_in_request
 from abaca.values import Page
 
 _QUERY = ListQuery(
@@ -92,10 +92,8 @@ def index(call: Call) -> Any:
         )
         return Part(call.shown(ACCESS_RULE, rules), following)
 
-    try:
+    with named_in_request():
         return call.listed("access_list", fetch)
-    except Missing as error:  # a share in the query is an argument, not what the URL names
-        raise Invalid(error.message) from error
 
 
 def update(call: Call, access_id: str) -> dict[str, Any]:

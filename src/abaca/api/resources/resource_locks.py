@@ -15,7 +15,7 @@ from abaca.api.wire.resource_locks import RESOURCE_LOCK, LockCreate, LockUpdate
 from abaca.db.session import begin, read
 from abaca.domain.shares import resource_locks
 from abaca.domain.shares.resource_lock_checks import DELETE
-from abaca.errors import Conflict, Invalid, Missing
+from abaca.errors import Conflict, Invalid, named_in_request
 
 _QUERY = ListQuery(
     [
@@ -52,19 +52,16 @@ def show(call: Call, lock_id: str) -> dict[str, Any]:
 def create(call: Call) -> dict[str, Any]:
     """POST /resource-locks"""
     new = call.body("resource_lock", LockCreate, missing=Invalid(bodies.MALFORMED))
-    try:
-        with begin(call.engine) as conn:
-            lock = resource_locks.create(
-                conn,
-                call.caller,
-                resource_type=new.resource_type,
-                resource_id=new.resource_id,
-                resource_action=new.resource_action or DELETE,
-                lock_reason=new.lock_reason,
-                limits=call.row_limits,
-            )
-    except Missing as error:  # what is to be locked is an argument, not what the URL names
-        raise Invalid(error.message) from error
+    with named_in_request(), begin(call.engine) as conn:
+        lock = resource_locks.create(
+            conn,
+            call.caller,
+            resource_type=new.resource_type,
+            resource_id=new.resource_id,
+            resource_action=new.resource_action or DELETE,
+            lock_reason=new.lock_reason,
+            limits=call.row_limits,
+        )
     return _one(call, lock)
 
 

@@ -26,7 +26,7 @@ from abaca.domain.rows.states import Permit
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import departed_share_servers, server_hosts
 from abaca.domain.share_servers import share_servers as servers
-from abaca.errors import Conflict, Invalid, Missing
+from abaca.errors import Conflict, Invalid, Missing, named_in_request
 from abaca.values import Caller, Host, NetworkAllocation, Value
 
 
@@ -205,13 +205,11 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
 def _only_subnet(conn: Connection, caller: Caller, wanted: ServerToManage) -> str:
     """The subnet that the server is on. Invalid unless it is the only one of its zone, and its
     network active."""
-    try:
+    with named_in_request():
         network = lock(conn, caller, wanted.share_network_id)
         named = wanted.share_network_subnet_id and subnets.get(
             conn, caller, network.id, wanted.share_network_subnet_id
         )
-    except Missing as missing:
-        raise Invalid(missing.message) from None
     require_active(network)
     zone = subnets.zone_named(conn, named["availability_zone"]) if named else None
     bucket = subnets.bucket(conn, network.id, zone and zone.id)

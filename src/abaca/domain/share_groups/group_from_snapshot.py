@@ -42,7 +42,7 @@ from abaca.domain.shares import (
 from abaca.domain.shares import (
     share_instances as instances,
 )
-from abaca.errors import Conflict, Invalid, Missing, Refused
+from abaca.errors import Conflict, Invalid, Refused, named_in_request
 from abaca.values import Caller, ExportChoice, ExportLocation, PlacementRequest, Value
 
 
@@ -184,10 +184,8 @@ def _held_instances(conn: Connection, group_id: str) -> Sequence[sa.Row[Any]]:
 def _hold_source(conn: Connection, caller: Caller, group_snapshot_id: str) -> sa.Row[Any]:
     """The group that the snapshot is of: network, group and snapshot are locked, in that order. Its
     project's only, even for an administrator: the new shares are on its share server."""
-    try:
+    with named_in_request():
         snapshot = group_snapshots.lock(conn, caller, group_snapshot_id)
-    except Missing as missing:
-        raise Invalid(missing.message) from None
     if snapshot.project_id != caller.project_id:
         raise Invalid(f"Share group snapshot {group_snapshot_id} could not be found.")
     if snapshot.status != "available":

@@ -23,7 +23,7 @@ from abaca.domain.share_types import share_types as types
 from abaca.domain.shares import share_ground
 from abaca.domain.shares.share_ground import Ground
 from abaca.domain.shares.share_supports import is_true
-from abaca.errors import Invalid, Missing
+from abaca.errors import Invalid, named_in_request
 from abaca.scheduler.placement import Placement
 from abaca.values import Caller, PlacementRequest, Value
 
@@ -100,10 +100,8 @@ def specs_of_types(
 ) -> dict[str, dict[str, str]]:
     """The extra specs of the wanted types, by id. Raises Invalid for one that the caller does not
     see, and unless they agree on share servers."""
-    try:
+    with named_in_request():
         ids = types.ids_of(conn, caller, wanted)
-    except Missing as missing:
-        raise Invalid(missing.message) from None
     specs = types.KIND.specs_of(conn, ids)
     handling = {is_true(each.get(types.HANDLES_SERVERS)) for each in specs.values()}
     if len(handling) > 1:
@@ -124,10 +122,8 @@ def _ground(
     """Where the group may be; locks its network's row."""
     zone_id = share_ground.requested_zone(zones, request.availability_zone)
     any_specs = next(iter(specs.values())) | _common_zones(specs)
-    try:
+    with named_in_request():
         network = share_ground.require_network(conn, caller, request.share_network_id, any_specs)
-    except Missing as missing:
-        raise Invalid(missing.message) from None
     if network is None:
         return share_ground.without_network(zones, zone_id, any_specs)
     return share_ground.in_network(conn, network, zones, zone_id, any_specs)

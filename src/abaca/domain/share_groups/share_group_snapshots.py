@@ -33,7 +33,7 @@ from abaca.domain.rows.states import Permit
 from abaca.domain.share_groups import share_groups as groups
 from abaca.domain.shares.shares import start_on
 from abaca.domain.snapshots import share_snapshot_instances as instances
-from abaca.errors import Conflict, Invalid, Missing
+from abaca.errors import Conflict, Missing, named_in_request
 from abaca.values import Caller, SnapshotUpdate, Value
 
 _COLUMNS = {
@@ -72,10 +72,8 @@ def create(
     """Store a snapshot of each share of the group in `creating` and have them taken; returns the
     view. Raises Invalid for an unknown group, Conflict for a group or a share in it that is not
     available, OverQuota."""
-    try:
+    with named_in_request():
         group = groups.lock(conn, caller, group_id)
-    except Missing as missing:
-        raise Invalid(missing.message) from None
     held = _hold_shares(conn, group)
     _claim(conn, group.project_id, caller.user_id, held, quota_defaults)
     group_snapshot_id, now = str(uuid4()), utcnow()
