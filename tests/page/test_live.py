@@ -3,6 +3,7 @@ small thing. And long lists come in pages."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -49,6 +50,19 @@ def test_a_page_at_rest_asks_for_the_version_only(page: Page, alice: Tenant) -> 
         page.wait_for_event("response", lambda answer: answer.status == 304)
     assert Counter(answer.status for answer in seen).keys() == {304}
     assert {answer.url.rpartition("/")[2] for answer in seen} == {"project-version"}
+
+
+def test_shares_are_counted_once_in_a_while(page: Page, alice: Tenant) -> None:
+    """What is loaded because something changed asks for no count: a short list is counted here."""
+    network = alice.share_network(f"counted-{uuid4().hex[:8]}", "10.35.0.0/24")
+    alice.share(f"first-{uuid4().hex[:8]}", network)
+    log_in(page)
+    shown = page.get_by_text(re.compile(r"^\d+ of \d+$"))
+    before = int((shown.text_content() or "").split()[-1])
+    with page.expect_response("**/v2/shares/detail?*") as loaded:
+        alice.share(f"one-more-{uuid4().hex[:8]}", network)
+    assert "with_count" not in loaded.value.url
+    expect(page.get_by_text(f"{before + 1} of {before + 1}", exact=True)).to_be_visible()
 
 
 def test_a_long_list_comes_in_pages(page: Page) -> None:
