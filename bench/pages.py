@@ -128,7 +128,7 @@ def _stream(target: Target, ids: list[str], seconds: float) -> list[float]:
     client, changer = Client(target), Client(target)
     began = time.perf_counter()
     latencies = []
-    next_change = CHANGES / 2
+    next_change = min(CHANGES, seconds) / 2
     for number in range(int(seconds * STREAM)):
         time.sleep(max(0.0, began + number / STREAM - time.perf_counter()))
         sent = time.perf_counter()
