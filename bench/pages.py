@@ -41,11 +41,20 @@ CHANGES = 10.0  # seconds between two changes
 VERSION = "/v2/project-version"
 TRANSACTIONS = 1000  # of each kind
 COUNTED_FOR = 15.0  # seconds that a page believes the number of all shares
+BACKGROUND = {"Priority": "u=6"}
+VIEWS = {  # what is loaded of each that is open, the list of shares first
+    "shares": ("/v2/shares/detail?limit=50", "/v2/share-networks"),
+    "topology": (
+        "/v2/shares/detail?limit=1000",
+        "/v2/share-networks/detail",
+        "/network/v2.0/network-ip-availabilities",
+    ),
+}
 
 
 def run(databases: Sequence[str], *, quick: bool) -> None:
     """Measure and report."""
-    seconds, rounds = (5.0, 2) if quick else (20.0, 4)
+    seconds, rounds = (5.0, 2) if quick else (20.0, 3)
     report = Report("pages")
     report.say(
         f"{PAGES} open pages over {SHARES:,} shares, {conditions.machine()}. Others ask for one "
@@ -62,11 +71,12 @@ def run(databases: Sequence[str], *, quick: bool) -> None:
                 costs.append([kind, *_version_costs(engine, ids[0])])
                 engine.dispose()
                 with running(installation, postgresql) as service:
-                    body.append([kind, *_turns(service, ids, seconds, rounds)])
+                    for view in VIEWS:
+                        body.append([kind, view, *_turns(service, ids, view, seconds, rounds)])
         finally:
             if postgresql is not None:
                 postgresql.stop()
-    report.table(["database", "no page", f"{PAGES} pages", "CPU of the pages, cores"], body)
+    report.table(["database", "view", "no page", f"{PAGES} pages", "CPU of the pages, cores"], body)
     report.say(
         f"A transaction of one UPDATE by a primary key, ms, {TRANSACTIONS} of each kind in turns, "
         "nothing else asking the database:"
@@ -98,13 +108,13 @@ def _version_costs(engine: Engine, share_id: str) -> list[str]:
     ]
 
 
-def _turns(service: Abaca, ids: list[str], seconds: float, rounds: int) -> list[str]:
+def _turns(service: Abaca, ids: list[str], view: str, seconds: float, rounds: int) -> list[str]:
     alone: list[float] = []
     beside: list[float] = []
     cpu = {False: 0.0, True: 0.0}
     for _ in range(rounds):
         for has_pages, latencies in ((False, alone), (True, beside)):
-            with _pages(service.target) if has_pages else _nothing():
+            with _pages(service.target, view) if has_pages else _nothing():
                 before = _used(service)
                 latencies += _stream(service.target, ids, seconds)
                 cpu[has_pages] += _used(service) - before
@@ -149,11 +159,11 @@ def _nothing() -> Iterator[None]:
 
 
 @contextmanager
-def _pages(target: Target) -> Iterator[None]:
+def _pages(target: Target, view: str) -> Iterator[None]:
     """In a process of their own, so that they do not take turns with what is measured."""
     context = multiprocessing.get_context("fork")
     ready, done = context.Event(), context.Event()
-    process = context.Process(target=_be_pages, args=(target, ready, done))
+    process = context.Process(target=_be_pages, args=(target, view, ready, done))
     process.start()
     try:
         if not ready.wait(LONGEST_OPENING):
@@ -166,8 +176,8 @@ def _pages(target: Target) -> Iterator[None]:
         raise Failed("a page failed")
 
 
-def _be_pages(target: Target, ready: Event, done: Event) -> None:
-    pages = [_Page(target) for _ in range(PAGES)]
+def _be_pages(target: Target, view: str, ready: Event, done: Event) -> None:
+    pages = [_Page(target, VIEWS[view]) for _ in range(PAGES)]
     for page in pages:
         page.open()
     closed = threading.Event()
@@ -183,8 +193,9 @@ def _be_pages(target: Target, ready: Event, done: Event) -> None:
 class _Page:
     """One open page, with a connection of its own."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, lists: Sequence[str]) -> None:
         self._target = target
+        self._lists = lists
         # not before its first question: the service closes those that wait longer with it
         self._connection: Connection | None = None
         self._tag = ""
@@ -209,8 +220,10 @@ class _Page:
     def _load(self) -> None:
         now = time.monotonic()
         is_old = now - self._counted >= COUNTED_FOR
-        self._ask(f"/v2/shares/detail?limit=200{'&with_count=True' if is_old else ''}", {})
-        self._ask("/v2/share-networks", {})
+        shares, *others = self._lists
+        self._ask(f"{shares}{'&with_count=True' if is_old else ''}", BACKGROUND)
+        for path in others:
+            self._ask(path, BACKGROUND)
         if is_old:
             self._counted = now
 

@@ -3,7 +3,8 @@ is put in by hand; that it is asked is in tests/operations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -115,11 +116,36 @@ class Site:
             lasting = utcnow() + timedelta(hours=1)
             conn.execute(sa.update(client_inquiries).values(expires_at=lasting))
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """The back end answers soon whatever it is asked: one client is connected."""
+        over = Event()
+
+        def back_end() -> None:
+            while not over.wait(0.02):
+                with begin(self.engine) as conn:
+                    for id_ in conn.scalars(sa.select(client_inquiries.c.id)).all():
+                        if inquiries.is_pending(conn, id_):
+                            said = Answer(clients=Clients(listed=[client()]), at=AT)
+                            inquiries.answer(conn, id_, BACKEND, {self.server: said})
+
+        answering = Thread(target=back_end)
+        answering.start()
+        try:
+            yield
+        finally:
+            over.set()
+            answering.join()
+
     def asked(self) -> list[str]:
         """The work that asks the back end about it."""
         with read(self.engine) as conn:
             ids = conn.scalars(sa.select(client_inquiries.c.id)).all()
         return [work for work in unfinished(self.engine) if any(id_ in work for id_ in ids)]
+
+    def answers(self, headers: dict[str, str]) -> int:
+        path = f"/v2/shares/{self.share}/clients"
+        return self.api.send("GET", path, who=ALICE, headers=headers).status_code
 
     def shown(self, share: str | None = None, who: str = ALICE) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.api(
@@ -320,28 +346,26 @@ def test_the_check_of_a_removal_names_whom_it_would_cut(api: Api, site: Site) ->
 
 def test_it_waits_for_who_is_connected(api: Api, site: Site) -> None:
     """One who asks now and then finds no answer to a former request."""
-    path, over = removable(site), Event()
-
-    def back_end() -> None:
-        while not over.wait(0.02):
-            with begin(site.engine) as conn:
-                for id_ in conn.scalars(sa.select(client_inquiries.c.id)).all():
-                    if inquiries.is_pending(conn, id_):
-                        said = Answer(clients=Clients(listed=[client()]), at=AT)
-                        inquiries.answer(conn, id_, BACKEND, {site.server: said})
+    path = removable(site)
 
     def asked_for_the_first_time() -> Any:
         with begin(site.engine) as conn:
             conn.execute(sa.delete(client_inquiries))
         return api("POST", path, CHECK, status=202)["clients"]
 
-    answering = Thread(target=back_end)
-    answering.start()
-    try:
+    with site.answering():
         assert len(wait_for(asked_for_the_first_time)) == 1
-    finally:
-        over.set()
-        answering.join()
+
+
+def test_in_the_background_nobody_waits_for_an_answer(api: Api, site: Site) -> None:
+    """It would hold the one thread that there is."""
+    later = {"Priority": "u=6"}
+    with site.answering():
+        told = api.fault(
+            "GET", f"/shares/{site.share}/clients", None, 409, who=ALICE, headers=later
+        )
+        assert "repeat the request" in told
+        wait_for(lambda: site.answers(later) == 200)
 
 
 def test_who_finds_no_place_to_wait_is_told_to_repeat(

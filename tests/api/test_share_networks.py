@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, ZONE, Api, BackEnd, new_id
+from tests.api.test_statements import counted
 
 ALWAYS = {"id", "name", "project_id", "description", "created_at", "updated_at"}
 FLAT = {
@@ -242,6 +243,15 @@ def test_filters(api: Api, query: str, who: str, found: set[str]) -> None:
     assert {
         one["name"] for one in api("GET", f"/share-networks?{query}", who=who)["share_networks"]
     } == found
+
+
+def test_names_are_listed_without_looking_at_subnets(api: Api) -> None:
+    """Open pages ask for the names again and again."""
+    api.share_network(name="one")
+    with counted() as statements:
+        (listed,) = api("GET", "/share-networks", who=ALICE)["share_networks"]
+    assert listed["name"] == "one"
+    assert not [one for one in statements if "share_network_subnets" in one]
 
 
 def test_bad_filters(api: Api) -> None:

@@ -439,6 +439,32 @@ def test_large_answers_that_are_read_slowly_are_bounded_in_bytes() -> None:
         wait_for(is_answered, 60)
 
 
+@pytest.mark.parametrize("has_body", [True, False])
+def test_what_can_wait_takes_no_thread_of_what_cannot(server: Server, has_body: bool) -> None:
+    """Four such requests wait for a lock of the database; the others have two threads."""
+    what = (
+        ("POST", "/v2/share-networks") if has_body else ("DELETE", f"/v2/share-networks/{uuid4()}")
+    )
+    waits = request(*what, "Priority: u=6", body=NETWORK if has_body else b"", credentials=ROOT)
+    engine = create_engine(f"sqlite:///{server.folder}/db/abaca.sqlite")
+    honest(server)  # who are known from now on
+    with ExitStack() as stack:
+        with begin(engine):
+            waiting = [stack.enter_context(Connection(server.port, 60)) for _ in range(4)]
+            for connection in waiting:
+                connection.send(waits)
+            Event().wait(0.5)
+            honest(server)
+            waiting[0].socket.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                waiting[0].socket.recv(1)
+            waiting[0].socket.settimeout(60)
+        answers = [connection.answer() for connection in waiting]
+    engine.dispose()
+    expected = 200 if has_body else 404
+    assert [answer and answer.status for answer in answers] == [expected] * 4
+
+
 def _resident(server: Server) -> int:
     """Bytes of memory that the server's processes have."""
     return sum(psutil.Process(pid).memory_info().rss for pid in server.pids())

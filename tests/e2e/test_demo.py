@@ -17,7 +17,7 @@ import pytest
 from abaca.admin import demo, demo_steps
 from abaca.admin.demo_scene import Scene, StepFailed
 from abaca.admin.demo_steps import Play
-from tests.clients.preloaded import preloaded_openstack
+from tests.e2e.played import played
 
 pytestmark = [
     pytest.mark.play,
@@ -31,18 +31,8 @@ BLUE_V6 = demo_steps.SUBNETS["blue", 6][0]
 
 @pytest.fixture(scope="module")
 def play() -> Iterator[Play]:
-    """The scene, taken away afterwards; then nothing of it may be on this machine."""
-    lacking = demo.lacks()
-    if lacking:
-        pytest.skip("; ".join(lacking))
-    scene = Scene(print)
-    scene.program = str(preloaded_openstack())
-    try:
-        yield Play(scene, print)
-    finally:
-        print(scene.log_tail())
-        scene.remove()
-    assert not any(scene.leftovers().values())
+    with played(lambda: Scene(print)) as play:
+        yield play
 
 
 def test_abaca_starts_with_its_embedded_default(play: Play) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from abaca.admin import demo
 from abaca.admin.demo_steps import Play
 from tests import hosts_demo
 from tests.ceph_cluster import Ceph
-from tests.clients.preloaded import preloaded_openstack
 from tests.databases import Databases
+from tests.e2e.played import played
 from tests.hosts_demo import HostsScene
 from tests.stack import initialise
 
@@ -30,17 +29,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def play(ceph: Ceph, postgresql_databases: Databases) -> Iterator[Play]:
-    """The scene, taken away afterwards; then nothing of it may be on this machine."""
-    if lacking := demo.lacks():
-        pytest.skip("; ".join(lacking))
-    scene = HostsScene(print, ceph, postgresql_databases.create_from(initialise))
-    scene.program = str(preloaded_openstack())
-    try:
-        yield Play(scene, print)
-    finally:
-        print(scene.log_tail())
-        scene.remove()
-    assert not any(scene.leftovers().values())
+    with played(
+        lambda: HostsScene(print, ceph, postgresql_databases.create_from(initialise))
+    ) as play:
+        yield play
 
 
 def test_two_hosts_start_with_an_api(play: Play) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from abaca.admin import demo, demo_steps
+from abaca.admin import demo_steps
 from abaca.admin.demo_steps import Play
 from tests.clients.preloaded import preloaded_openstack
+from tests.e2e.played import played
 from tests.e2e.tutorial_pages import FIRST_LINES, TUTORIALS, blocks_of, marked, output_of
 from tests.openstack.demo import (
     OpenstackScene,
@@ -47,20 +48,13 @@ MESSAGES = "openstack share message list"
 def play(
     keystone_template: Path, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Play]:
-    """The scene, taken away afterwards; then nothing of it may be on this machine."""
-    if lacking := demo.lacks():
-        pytest.skip("; ".join(lacking))
-    with neighbours(
-        tmp_path_factory.mktemp("neighbours"), keystone_template, lambda: neutron_template
-    ) as keystone:
-        scene = OpenstackScene(print, keystone)
-        scene.program = str(preloaded_openstack())
-        try:
-            yield Play(scene, print)
-        finally:
-            print(scene.log_tail())
-            scene.remove()
-        assert not any(scene.leftovers().values())
+    with (
+        neighbours(
+            tmp_path_factory.mktemp("neighbours"), keystone_template, lambda: neutron_template
+        ) as keystone,
+        played(lambda: OpenstackScene(print, keystone)) as play,
+    ):
+        yield play
 
 
 def test_abaca_starts_beside_keystone_and_neutron(play: Play) -> None:

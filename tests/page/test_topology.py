@@ -14,12 +14,13 @@ from tests.page.tenant import Tenant
 pytestmark = pytest.mark.sampled_file(4)
 
 MANY = 500
+ZONE = "nova"  # which the service's back end is in
 LONGEST_SECONDS = 1.0
-DRAW = """async ({ free, ...lists }) => {
+DRAW = """async ({ free, zones, isAdmin, ...lists }) => {
     const { change } = await import("./store.js");
-    lists.free = new Map(free);
+    Object.assign(lists, { free: new Map(free), zones: new Map(zones) });
     const began = performance.now();
-    change({ isLoggedIn: true, isAdmin: true, lists, route: { view: "topology", id: null } });
+    change({ isLoggedIn: true, isAdmin, lists, route: { view: "topology", id: null } });
     document.body.getBoundingClientRect();  // lays it out
     return performance.now() - began;
 }"""
@@ -46,6 +47,7 @@ def test_administrators_see_servers_on_their_subnets(
     row = page.get_by_role("listitem").filter(has_text=server["id"][:8])
     expect(row).to_contain_text("results")
     expect(row).to_contain_text("raw")
+    expect(row.get_by_title("Zone")).to_have_text(ZONE)
     assert row.locator("circle").count() == len(server["share_network_subnet_ids"]) == 3
     expect(page.get_by_role("listitem").filter(has_text="fd00:22::/64")).to_have_count(1)
     subnets = page.get_by_role("listitem")
@@ -64,7 +66,7 @@ def test_members_see_their_networks_without_servers(page: Page, share_network: s
     page.get_by_role("link", name="Topology").click()
     page.get_by_role("searchbox").fill("10.23.0.0")
     row = page.get_by_role("listitem").filter(has_text="results")
-    expect(row).to_be_visible()
+    expect(row.get_by_title("Zone")).to_have_text(ZONE)
     assert row.locator("circle").count() == 3
     expect(page.get_by_text("servers:")).to_have_count(0)
 
@@ -126,6 +128,39 @@ def test_export_locations_are_drawn_on_their_subnets(
     look(page, "topology-locations")
     button.click()
     expect(page.get_by_text(paths[0], exact=True)).to_have_count(0)
+
+
+def test_each_zone_stands_on_its_own_subnets_or_on_the_default_ones(page: Page) -> None:
+    subnets = [("10.1.0.0/24", None), ("10.2.0.0/24", "west"), ("fd00:2::/64", "west")]
+    network = {
+        "id": "n",
+        "name": "two zones",
+        "status": "active",
+        "share_network_subnets": [
+            {"id": cidr, "neutron_subnet_id": cidr, "cidr": cidr, "availability_zone": zone}
+            for cidr, zone in subnets
+        ],
+    }
+    shares = [
+        {
+            "id": f"{zone}-1",
+            "name": f"of-{zone}",
+            "status": "available",
+            "share_network_id": "n",
+            "availability_zone": zone,
+        }
+        for zone in ("east", "west")
+    ]
+    drawn = {"free": [], "zones": [], "shareNetworks": [network], "shareServers": []}
+    page.evaluate(DRAW, drawn | {"shares": shares, "isAdmin": False})
+    rows = page.get_by_role("listitem")
+    for name, columns in (("east", 1), ("west", 2)):
+        row = rows.filter(has_text=f"of-{name}")
+        expect(row.get_by_title("Zone")).to_have_text(name)
+        assert row.locator("circle").count() == columns
+    page.get_by_role("searchbox").fill("west of")
+    expect(rows.filter(has_text="of-east")).to_have_count(0)
+    expect(rows.filter(has_text="of-west")).to_be_visible()
 
 
 def test_who_may_not_ask_for_clients_is_told(page: Page, share_network: str) -> None:
@@ -233,12 +268,14 @@ def _many(servers: int) -> dict[str, Any]:
         for number in range(servers // 20)
     ]
     return {
+        "isAdmin": True,
+        "zones": [["h@b", "west"]],
         "free": [[f"l{number}s{at}", 200] for number in range(servers // 20) for at in range(4)],
         "shareNetworks": networks,
         "shareServers": [
             {
                 "id": f"server-{number}",
-                "host": "h@b#p",
+                "host": "h@b",
                 "status": "active",
                 "share_network_id": f"n{number // 20}",
                 "share_network_subnet_ids": [

@@ -12,7 +12,7 @@ from oslo_config import cfg
 
 from abaca.api.door.checks import Checks
 from abaca.api.door.connections import Connections
-from abaca.api.door.environment import Proxies, neighbourhood, plain_address
+from abaca.api.door.environment import Proxies, is_background, neighbourhood, plain_address
 from abaca.api.door.refusals import Busy, ClientGone
 from abaca.api.door.threads import RequestThreads
 from tests.stack import wait_for
@@ -76,6 +76,29 @@ def test_a_bug_in_a_request_leaves_the_threads_as_many() -> None:
     for number in range(10):
         threads.carry_out("x", order.work(str(number)))
     wait_for(lambda: len(order.done) == 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("priority", "waits"),
+    [
+        (None, False),
+        ("", False),
+        ("u=3", False),
+        ("u=5, i", False),
+        ("u=6", True),
+        ("u=7, i", True),
+        ("i,u=6;x=1", True),
+        ("i, u=6", True),
+        ("u=66", False),
+        ("u=6x", False),
+        ("xu=6", False),
+    ],
+)
+def test_an_urgency_of_6_or_7_says_that_a_request_can_wait(
+    priority: str | None, waits: bool
+) -> None:
+    environ = {} if priority is None else {"HTTP_PRIORITY": priority}
+    assert is_background(environ) == waits
 
 
 def test_checks_take_turns_between_clients_then_between_names_and_equal_ones_are_one() -> None:

@@ -15,6 +15,7 @@ from oslo_utils import strutils
 from sqlalchemy.engine import Engine
 
 from abaca.api import microversions, pagination
+from abaca.api.door.environment import is_background
 from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
 from abaca.api.login_tokens import Login
 from abaca.api.policy import Policy
@@ -102,6 +103,11 @@ class Call:
         password."""
         login: Login | None = self._req.context.get("login")
         return login
+
+    @property
+    def is_background(self) -> bool:
+        """Whether the client says that this can wait for the requests of others."""
+        return is_background(self._req.env)
 
     def header(self, name: str) -> str | None:
         """A header of the request."""

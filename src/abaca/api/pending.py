@@ -61,8 +61,8 @@ def _awaited(
     is_pending: Callable[[Connection, str], bool],
 ) -> T | PendingCheck:
     outcome = attempt()
-    if not isinstance(outcome, PendingCheck):
-        return outcome
+    if not isinstance(outcome, PendingCheck) or call.is_background:
+        return outcome  # in the background there is one thread, which nobody may hold
     slots = waiting_slots(call.conf.api.threads)
     if not slots.acquire(blocking=False):
         return outcome

@@ -72,6 +72,7 @@ class Door:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._threads = RequestThreads(self._number_of_threads)
+        self._background = RequestThreads(1)
         self._connections.watch()
         _shorten_the_way(self.at_once)
 
@@ -83,13 +84,10 @@ class Door:
             return True
         try:
             environ = environment.make(scope, self._proxies)
-            if (
-                bodies.is_announced(environ)
-                or self._threads.are_behind()
-                or not self._is_known(environ)
-            ):
+            threads = self._threads_for(environ)
+            if bodies.is_announced(environ) or threads.are_behind() or not self._is_known(environ):
                 return False
-            self._threads.carry_out(
+            threads.carry_out(
                 environment.neighbourhood(environ["REMOTE_ADDR"]),
                 partial(self._answer, environ, protocol, scope.client),
             )
@@ -149,12 +147,17 @@ class Door:
                 sending = self._answer(environ, protocol, peer)
                 loop.call_soon_threadsafe(_settle, answered, sending)
 
-        self._threads.carry_out(client, answer)
+        self._threads_for(environ).carry_out(client, answer)
         waited: set[asyncio.Future[Any]] = {answered, gone}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if answered.done() and (sending := answered.result()) is not None:
             await asyncio.wrap_future(sending)
         answered.cancel()
+
+    def _threads_for(self, environ: dict[str, Any]) -> RequestThreads:
+        """Those that carry it out: what can wait has one thread of its own, and takes none of the
+        others'."""
+        return self._background if environment.is_background(environ) else self._threads
 
     def _is_known(self, environ: dict[str, Any]) -> bool:
         return environ["PATH_INFO"].rstrip("/") in self._open_paths or self._authenticator.is_known(

@@ -19,7 +19,7 @@ from abaca.api.declaration import (
     one,
     reader,
 )
-from abaca.api.lists import ListQuery, answer, texts
+from abaca.api.lists import Find, ListQuery, answer, texts
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.share_networks import (
     SHARE_NETWORK,
@@ -46,12 +46,12 @@ _QUERY = ListQuery(
 
 def index(call: Call) -> dict[str, Any]:
     """GET /share-networks"""
-    return _list(call, SUMMARY)
+    return _list(call, share_networks.find_names, SUMMARY)
 
 
 def detail(call: Call) -> dict[str, Any]:
     """GET /share-networks/detail"""
-    return _list(call, DETAIL)
+    return _list(call, share_networks.find, DETAIL)
 
 
 def show(call: Call, share_network_id: str) -> dict[str, Any]:
@@ -110,8 +110,8 @@ def reset_status(call: Call, share_network_id: str) -> None:
         share_networks.reset_status(conn, call.caller, share_network_id, status)
 
 
-def _list(call: Call, level: int) -> dict[str, Any]:
-    return answer(call, _QUERY, share_networks.find, "share_networks", SHARE_NETWORK, level=level)
+def _list(call: Call, find: Find, level: int) -> dict[str, Any]:
+    return answer(call, _QUERY, find, "share_networks", SHARE_NETWORK, level=level)
 
 
 def _refuse_nova(nova_net_id: object) -> None:

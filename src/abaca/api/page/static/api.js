@@ -39,8 +39,8 @@ export async function keystoneToken({ user, domain, password, project }) {
 }
 
 /** What the API answers, decoded; null without a body. Throws Refused. */
-export async function call(method, path, body) {
-  const answer = await request(method, path, body === undefined ? {} : { "Content-Type": "application/json" }, body);
+export async function call(method, path, body, more = {}) {
+  const answer = await request(method, path, { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...more }, body);
   const text = await answer.text();
   return text ? JSON.parse(text) : null;
 }
@@ -67,6 +67,10 @@ async function request(method, path, more, body) {
 }
 
 export const get = (path) => call("GET", path);
+
+/** As `get`, for what nobody waits for: the service carries it out beside the requests of others, one
+ * at a time (RFC 9218). */
+export const getInTheBackground = (path) => call("GET", path, undefined, { Priority: "u=6" });
 
 /** Whether anything has changed since the version with that tag: {isNew, tag}. Throws Refused. */
 export async function changedSince(path, tag) {

@@ -39,11 +39,16 @@ export function logOut() {
 }
 
 /** Loads again what is shown, now. */
-export async function refresh() {
+export const refresh = () => load(api.get);
+
+/** The same, for a change that somebody else has made, or for what may be old. */
+const catchUp = () => load(api.getInTheBackground);
+
+async function load(get) {
   await inRound(async (isCurrent) => {
     // the version first: what is loaded may be newer than it, which costs one more load
     const asked = await ask(null);
-    const loaded = await LOADS[state.route.view](state);
+    const loaded = await LOADS[state.route.view](state, get);
     if (!isCurrent()) return;
     tag = asked.tag;
     loadedAt = Date.now();
@@ -71,7 +76,7 @@ async function look() {
     const { isNew } = await ask(tag);
     const age = Date.now() - loadedAt;
     if (!isNew && age < WITHOUT_VERSION) return undefined;
-    return [refresh, Math.max(APART - age, Math.random() * SPREAD)];
+    return [catchUp, Math.max(APART - age, Math.random() * SPREAD)];
   });
 }
 

@@ -21,11 +21,10 @@ export function Share({ state }) {
 }
 
 function Whole({ state, act, doing }) {
-  const { share: open, route, lists } = state;
+  const { share: open, route } = state;
   if (!open || open.id !== route.id) return html`<p class="quiet">${t("loading")}</p>`;
-  const { share, locations, rules, snapshots } = open;
+  const { share, network, locations, rules, snapshots } = open;
   if (!share) return html`<p>${t("share_gone")} <a href="#/shares">${t("back_to_shares")}</a></p>`;
-  const network = lists.shareNetworks?.find((one) => one.id === share.share_network_id);
   const subnets = network?.share_network_subnets ?? [];
   return html`
     <p><a href="#/shares">← ${t("back_to_shares")}</a></p>

@@ -7,7 +7,7 @@ import { get } from "./api.js";
 import { Doing } from "./doing.js";
 import { refresh } from "./data.js";
 import { html } from "./html.js";
-import { MOST, PAGE } from "./loads.js";
+import { MORE, MOST } from "./loads.js";
 import { nameOf, shortId, showError, Status, Time } from "./parts.js";
 import { change } from "./store.js";
 import { t } from "./text.js";
@@ -64,7 +64,7 @@ export class Shares extends Component {
         ? html`<${Table} shares=${shown} networks=${networks} isAdmin=${state.isAdmin} />`
         : html`<p class="quiet">${t("no_match")}</p>`}
       ${shares.length < sharesInAll && (state.wanted < MOST
-        ? html`<button type="button" onClick=${() => this.load({ wanted: state.wanted + PAGE })}>${t("show_more")}</button>`
+        ? html`<button type="button" onClick=${() => this.load({ wanted: state.wanted + MORE })}>${t("show_more")}</button>`
         : html`<p class="quiet">${t("narrow")}</p>`)}
     `;
   }

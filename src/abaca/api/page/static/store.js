@@ -3,9 +3,11 @@
 /** What a view shows, before it is loaded. */
 export const NOTHING = {
   lists: {}, // by name, what the API listed last
-  share: null, // the one that is open: {share, locations, rules, snapshots}
+  share: null, // the one that is open: {share, network, locations, rules, snapshots}
   network: null, // the share network that is open, with what stands on it
 };
+
+const FIRST = 50; // shares: each open page asks for them again with each change
 
 const EMPTY = {
   ...NOTHING,
@@ -13,7 +15,7 @@ const EMPTY = {
   hasEnded: false, // the credentials are accepted no more
   isAdmin: false,
   user: "",
-  wanted: 200, // how many shares are listed
+  wanted: FIRST, // how many shares are listed
   filter: "", // what the service is asked to find, when there are more than are listed
   watch: null, // a change of a share network whose steps are shown: steps.js
   notice: null, // {kind: "error" | "done", text, requestId}

@@ -103,7 +103,7 @@ function Group({ group, isOpen, seesServers, free, clients, locations, height, t
       ${rows.map((row, at) => {
         const found = locationsIn(row, subnets, locations);
         return [
-          html`<li key=${row.server?.id ?? "shares"}>
+          html`<li key=${row.server?.id ?? `zone ${row.zone}`}>
             <${Lines} group=${group} height=${height} row=${at} dots=${row.columns} goesOn=${found.length > 0} />
             <${Row} row=${row} clients=${clients} />
           </li>`,
@@ -130,11 +130,12 @@ function Count({ of, clients }) {
   return html` <span class="tag">${n === null ? t("clients_not_known") : t("clients_n", { n })}</span>`;
 }
 
-function Row({ row: { server, shares }, clients }) {
+function Row({ row: { server, zone, shares }, clients }) {
   const more = shares.length - namedIn({ shares }).length;
   return html`<span class="row">
     ${server && html`<code title=${`${server.id} ${server.host ?? ""}`}>${shortId(server.id)}</code>
       <${Status} of=${server.status} /><${Count} of=${server.id} clients=${clients} />`}
+    ${zone !== null && html`<span class="quiet" title=${t("zone")}><bdi>${zone}</bdi></span>`}
     ${shares.length
       ? html`<span>${namedIn({ shares }).map((share) => html`<a key=${share.id} href="#/share/${share.id}"
           class=${share.status.includes("error") ? "bad" : null}>${nameOf(share)}</a><${Count} of=${share.id} clients=${clients} /> `)}

@@ -1,7 +1,7 @@
 // What the picture shows on demand, clients and export locations: asked of what is drawn, a few at a
 // time, again from time to time, and only while somebody wants to know.
 
-import { get } from "./api.js";
+import { get, getInTheBackground } from "./api.js";
 import { loggedOutBy } from "./data.js";
 import { showError } from "./parts.js";
 
@@ -23,16 +23,16 @@ export class Asking {
     this.draw((this.known = new Map()));
     const turn = this.known;
     const isWanted = () => this.known === turn;
-    const ask = async () => {
+    const ask = async (get) => {
       try {
-        if (!document.hidden) await this.askAll(isWanted);
-        if (isWanted()) this.timer = setTimeout(ask, ASKED_AGAIN);
+        if (!document.hidden) await this.askAll(isWanted, get);
+        if (isWanted()) this.timer = setTimeout(ask, ASKED_AGAIN, getInTheBackground);
       } catch (error) {
         if (isWanted()) this.stop();
         if (!loggedOutBy(error)) showError(error);
       }
     };
-    ask();
+    ask(get);
   }
 
   stop() {
@@ -40,12 +40,12 @@ export class Asking {
     this.draw((this.known = null));
   }
 
-  async askAll(isWanted) {
+  async askAll(isWanted, get) {
     const waiting = this.things().slice(0, MOST_ASKED);
     const ask = async () => {
       while (waiting.length && isWanted()) {
         const thing = waiting.shift();
-        const answer = await this.answerOf(thing);
+        const answer = await this.answerOf(thing, get);
         if (isWanted()) this.answered(thing.id, answer);
       }
     };
@@ -63,7 +63,7 @@ export class Asking {
 }
 
 /** How many clients a share server or a share has; null if it cannot be known now. Throws Refused for
- * who may not ask. */
+ * who may not ask. In the background nobody would wait for the file server's answer. */
 export async function countClients({ kind, id }) {
   const found = await orNull(get(`/v2/${kind}/${encodeURIComponent(id)}/clients`));
   // one with connections to two addresses of the server is one; who is masked cannot be told apart
@@ -71,7 +71,7 @@ export async function countClients({ kind, id }) {
 }
 
 /** The export locations of a share. Throws Refused. */
-export async function exportLocations({ id }) {
+export async function exportLocations({ id }, get) {
   const found = await orNull(get(`/v2/shares/${encodeURIComponent(id)}/export_locations`));
   return found?.export_locations ?? [];
 }

@@ -1,17 +1,17 @@
 // What the picture of the networks shows, and where: pure, so that it can be tried by itself.
 //
 // A share network is a group. Its subnets are columns, its share servers are rows: a server stands
-// on the subnets on whose columns it has a dot. Who is shown no servers gets one row a network.
+// on the subnets on whose columns it has a dot. Who is shown no servers gets one row a zone.
 
 import { subnetOf } from "./locations.js";
 
 const OPEN_UP_TO = 40; // rows in all groups; with more they begin closed
 const NAMED = 8; // shares in a row
 
-/** [{network, subnets, rows: [{server, shares, columns}], last}]: `columns` are indexes of subnets;
+/** [{network, subnets, rows: [{server, zone, shares, columns}], last}]: `columns` are indexes of subnets;
  * `last` says for each subnet the last row that stands on it. Groups that have nothing that matches
  * all words of `query` are left out, and so are such rows of the others. */
-export function groupsOf({ shareNetworks, shareServers, shares }, query, seesServers) {
+export function groupsOf({ shareNetworks, shareServers, shares, zones }, query, seesServers) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const serversOf = groupBy(shareServers, (server) => server.share_network_id);
   const sharesOf = groupBy(shares, (share) => share.share_network_id ?? null);
@@ -20,7 +20,7 @@ export function groupsOf({ shareNetworks, shareServers, shares }, query, seesSer
     .map((network) => {
       const own = sharesOf.get(network?.id ?? null) ?? [];
       const servers = (network && serversOf.get(network.id)) ?? [];
-      return group(network, servers, own, seesServers, words);
+      return group(network, servers, own, seesServers && { zones }, words);
     })
     .filter(Boolean);
 }
@@ -52,11 +52,11 @@ export function locationsIn(row, subnets, known) {
   }));
 }
 
-function group(network, servers, shares, seesServers, words) {
+function group(network, servers, shares, seen, words) {
   const subnets = network?.share_network_subnets ?? [];
   const ofNetwork = network ? [network.name, network.id, network.status, ...subnets.map(({ cidr }) => cidr)] : [];
   const index = new Map(subnets.map((subnet, at) => [subnet.id, at]));
-  let rows = seesServers && network ? rowsOf(servers, shares, index) : oneRow(subnets, shares);
+  let rows = seen && network ? serverRows(servers, shares, index, seen.zones) : zoneRows(subnets, shares);
   if (!matches(ofNetwork, words)) {
     rows = rows.filter((row) => matches([...ofNetwork, ...textsOf(row)], words));
     if (!rows.length) return null;
@@ -65,10 +65,11 @@ function group(network, servers, shares, seesServers, words) {
   return { id: network?.id ?? "none", network, subnets, rows, last, shares: shares.length };
 }
 
-function rowsOf(servers, shares, index) {
+function serverRows(servers, shares, index, zones) {
   const byServer = groupBy(shares, (share) => share.share_server_id ?? null);
   const rows = servers.map((server) => ({
     server,
+    zone: zones.get(server.host) ?? null,
     shares: byServer.get(server.id) ?? [],
     columns: server.share_network_subnet_ids
       .map((id) => index.get(id))
@@ -77,15 +78,22 @@ function rowsOf(servers, shares, index) {
   }));
   const known = new Set(servers.map(({ id }) => id));
   const waiting = shares.filter(({ share_server_id }) => !known.has(share_server_id));
-  return waiting.length ? [...rows, { server: null, shares: waiting, columns: [] }] : rows;
+  return waiting.length ? [...rows, { server: null, zone: null, shares: waiting, columns: [] }] : rows;
 }
 
-function oneRow(subnets, shares) {
-  return [{ server: null, shares, columns: shares.length ? subnets.map((_, at) => at) : [] }];
+/** A zone's servers stand on its own subnets, or on the default ones if it has none. */
+function zoneRows(subnets, shares) {
+  const byZone = groupBy(shares, (share) => share.availability_zone ?? null);
+  if (!byZone.size) return [{ server: null, zone: null, shares, columns: [] }];
+  return [...byZone].map(([zone, shares]) => {
+    const at = (wanted) => subnets.flatMap(({ availability_zone }, at) => ((availability_zone ?? null) === wanted ? [at] : []));
+    const own = zone === null ? [] : at(zone);
+    return { server: null, zone, shares, columns: own.length ? own : at(null) };
+  });
 }
 
-function textsOf({ server, shares }) {
-  return [server?.id, server?.host, server?.status, ...shares.flatMap(({ name, id }) => [name, id])];
+function textsOf({ server, zone, shares }) {
+  return [server?.id, server?.host, server?.status, zone, ...shares.flatMap(({ name, id }) => [name, id])];
 }
 
 function matches(texts, words) {
