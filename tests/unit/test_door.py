@@ -12,9 +12,10 @@ from oslo_config import cfg
 
 from abaca.api.door.checks import Checks
 from abaca.api.door.connections import Connections
-from abaca.api.door.environment import Proxies, is_background, neighbourhood, plain_address
+from abaca.api.door.environment import Proxies, neighbourhood, plain_address
 from abaca.api.door.refusals import Busy, ClientGone
 from abaca.api.door.threads import RequestThreads
+from abaca.api.priority import is_background
 from tests.stack import wait_for
 
 

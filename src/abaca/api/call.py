@@ -15,10 +15,10 @@ from oslo_utils import strutils
 from sqlalchemy.engine import Engine
 
 from abaca.api import microversions, pagination
-from abaca.api.door.environment import is_background
 from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
 from abaca.api.login_tokens import Login
 from abaca.api.policy import Policy
+from abaca.api.priority import is_background
 from abaca.api.row_cache import Found, RowCache
 from abaca.api.whole_lists import Part, WholeList
 from abaca.api.wire import bodies

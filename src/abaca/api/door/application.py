@@ -34,6 +34,7 @@ from abaca.api.door.large_answers import LARGE, LargeAnswers
 from abaca.api.door.refusals import BrokenBody, Busy, ClientGone, TooSlow
 from abaca.api.door.threads import RequestThreads
 from abaca.api.faults import TooLarge
+from abaca.api.priority import is_background
 from abaca.errors import CallerError
 
 LOG = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class Door:
     def _threads_for(self, environ: dict[str, Any]) -> RequestThreads:
         """Those that carry it out: what can wait has one thread of its own, and takes none of the
         others'."""
-        return self._background if environment.is_background(environ) else self._threads
+        return self._background if is_background(environ) else self._threads
 
     def _is_known(self, environ: dict[str, Any]) -> bool:
         return environ["PATH_INFO"].rstrip("/") in self._open_paths or self._authenticator.is_known(

@@ -30,7 +30,6 @@ _FORWARDED = (
     "x-forwarded-port",
     "x-real-ip",
 )
-_LAST = re.compile(r"(?:.*,)?\s*u=[67]\s*(?:[,;].*)?")  # of RFC 9218's urgencies
 _HOST = re.compile(r"[A-Za-z0-9.\-_:\[\]%]{1,255}")
 
 
@@ -103,13 +102,6 @@ def make(scope: Any, proxies: Proxies) -> dict[str, Any]:
     if proxies.are_there() and proxies.trust(environ["REMOTE_ADDR"]):
         _believe(environ, dict(headers), proxies)
     return environ
-
-
-def is_background(environ: dict[str, Any]) -> bool:
-    """Whether the client says that the request can wait for those of others: by the header Priority
-    (RFC 9218), with an urgency of 6 or 7."""
-    priority = environ.get("HTTP_PRIORITY")
-    return priority is not None and _LAST.fullmatch(priority) is not None
 
 
 @functools.lru_cache(4096)
