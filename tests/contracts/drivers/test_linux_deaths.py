@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -19,13 +19,15 @@ import pytest
 
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs import nfs_null
+from abaca.drivers.linux.file_services.nfs.ganesha import GRACE_SECONDS
 from abaca.drivers.linux.file_services.nfs.vigil import MOST_SILENCES, Vigil
 from abaca.errors import Unavailable
 from abaca.values import ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import btrfs_pool
-from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, rule
-from tests.nfs4.client import Client41
+from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path, rule
+from tests.nfs4.client import Client41, patiently
+from tests.service import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.sampled_file(4)]
 
@@ -96,6 +98,37 @@ def test_no_two_starts_have_the_same_epoch(site: Site) -> None:
         assert site.driver.wait_for_deaths(DEATH_SECONDS) == [server.id]
         assert site.driver.restart_server(server.id)
     assert epochs == sorted(set(epochs))
+
+
+@pytest.mark.slow("the grace of an NFS server")
+def test_clients_have_all_of_the_grace_once_they_reach_the_server(site: Site) -> None:
+    """Ganesha counts it from before it opens its exports, which takes long on a busy machine."""
+    server = site.server(*BOTH)
+    share = site.share(server)
+    netns = site.client("client", "net", *CLIENT)
+    with Client41(netns, "10.0.0.5") as client:
+        folder = client.handle_of(path(share).partition(":")[2])
+        file = patiently(lambda: client.open(folder, "file", create=True))
+        client.lock(file, length=10)
+        before = site.layout(server).log.stat().st_size
+        os.kill(pid_of(site, server), signal.SIGKILL)
+        with ThreadPoolExecutor(1) as threads:
+            starting = threads.submit(site.driver.ensure_server, server, [share])
+            wait_until(lambda: is_in_grace(site, server, before), "it starts", 20)
+            with stopped(pid_of(site, server)):
+                Event().wait(GRACE_SECONDS - 1)
+            starting.result()
+        Event().wait(GRACE_SECONDS / 2)  # it is looked every five seconds whether grace is over
+        client.reconnect()
+        client.recover()
+        client.write(file, 0, b"mine")
+
+
+def is_in_grace(site: Site, server: ShareServer, since: int) -> bool:
+    """By what it has logged after so many bytes."""
+    with suppress(FileNotFoundError):
+        return b"Now IN GRACE" in site.layout(server).log.read_bytes()[since:]
+    return False
 
 
 def test_a_server_that_hangs_is_named_after_three_silences_in_a_row_and_restarted(

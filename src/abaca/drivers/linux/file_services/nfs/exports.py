@@ -52,6 +52,12 @@ CLIENT_MANAGER = DBusAddress(
     bus_name="org.ganesha.nfsd",
     interface="org.ganesha.nfsd.clientmgr",
 )
+ADMINISTRATION = DBusAddress(
+    "/org/ganesha/nfsd/admin",
+    bus_name="org.ganesha.nfsd",
+    interface="org.ganesha.nfsd.admin",
+)
+JUST_GRACE = "0:"  # of no address that is taken over
 
 # What NFS-Ganesha 4.3 answers with, by method.
 ANSWERS = {
@@ -60,7 +66,15 @@ ANSWERS = {
     "UpdateExport": "s",
     "RemoveExport": "",
     "ShowClients": f"(tt)a(s({'(sb)' * 8})(tt))",
+    "get_grace": "bbs",
+    "grace": "bs",
 }
+_ELSEWHERE = {
+    "ShowClients": CLIENT_MANAGER,
+    "get_grace": ADMINISTRATION,
+    "grace": ADMINISTRATION,
+}
+
 
 EXPORT_TEMPLATE = """\
 EXPORT {{
@@ -233,6 +247,11 @@ class ExportBus:
                 f"Ganesha listed clients that cannot be read: {_start_of(answer)}"
             ) from error
 
+    def begin_grace_anew(self) -> None:
+        """If there is one that goes on: it lasts from now on as long as if it began now."""
+        if self._call("get_grace")[0]:
+            self._call("grace", "s", (JUST_GRACE,))
+
     def health(self) -> Health:
         try:
             self.active()
@@ -246,7 +265,7 @@ class ExportBus:
         self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()
     ) -> tuple[Any, ...]:
         try:
-            manager = CLIENT_MANAGER if method == "ShowClients" else EXPORT_MANAGER
+            manager = _ELSEWHERE.get(method, EXPORT_MANAGER)
             question = new_method_call(manager, method, signature, body)
             reply = bus_link.call(str(self._socket), question, ANSWERS[method], self._patience)
             answer: tuple[Any, ...] = unwrap_msg(reply)

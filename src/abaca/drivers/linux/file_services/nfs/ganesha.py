@@ -7,6 +7,7 @@ checked against /proc. What they serve is in `exports.py`.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import secrets
@@ -117,6 +118,8 @@ IN_CEPH = "RecoveryBackend = rados_ng;"
 GRACE_SECONDS = 15
 KEYRING = "[client.{user}]\nkey = {key}\n"
 
+_LOG = logging.getLogger(__name__)
+
 
 class GaneshaServer:
     """The processes of the share server `server`. Callers hold the server's lock, except those who
@@ -201,6 +204,19 @@ class GaneshaServer:
             self.stop()
             raise Unavailable(
                 f"the NFS server of share server {self._server.id} did not start: {reason}"
+            )
+        self._give_clients_time()
+
+    def _give_clients_time(self) -> None:
+        """Ganesha counts its grace from before it opens its exports, which takes long where there
+        are many, or the machine is busy: clients have reached nobody meanwhile."""
+        try:
+            self.bus.begin_grace_anew()
+        except BackendError as error:
+            _LOG.warning(
+                "clients of share server %s have less time to reclaim: %s",
+                self._server.id,
+                error.message,
             )
 
     def gap(self) -> str | None:
