@@ -15,6 +15,7 @@ from abaca.workflow import queue
 from tests.api.conftest import ALICE, Api, BackEnd
 
 pytestmark = pytest.mark.each_database
+NO_TEXT = sa.text("CAST(X'ff22' AS TEXT)")
 REASON = "KeyError: 'what nobody meant'"
 ERROR = '{"error": {"name": "KeyError", "message": "%s", "details": {}, "is_public": false}}'
 
@@ -47,7 +48,7 @@ class Stuck:
             of_it = share_instances.c.id == self.instance
             conn.execute(sa.update(share_instances).where(of_it).values(status=status))
 
-    def set(self, **columns: str | int) -> None:
+    def set(self, **columns: str | int | sa.TextClause) -> None:
         """Its record, as whoever can write it might."""
         with begin(self._engine) as conn:
             table = queue.input_table(conn) if "inputs" in columns else queue.status_table(conn)
@@ -126,6 +127,21 @@ def test_a_reason_that_is_none_hides_nothing(stuck: Stuck, error: str) -> None:
 @pytest.mark.parametrize("created_at", [2**63 - 1, -(2**63), 253402300799999, -62135596800000])
 def test_a_time_that_is_none_hides_nothing(stuck: Stuck, created_at: int) -> None:
     stuck.set(created_at=created_at, authenticated_roles="[" * 9000)
+    assert [one["id"] for one in stuck.listed()] == [stuck.id]
+
+
+@pytest.mark.parametrize(
+    "column", ["name", "authenticated_user", "authenticated_roles", "queue_name", "error"]
+)
+def test_text_that_is_none_hides_nothing(stuck: Stuck, engine: Engine, column: str) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL keeps no text that is not UTF-8")
+    stuck.park()
+    stuck.set(**{column: NO_TEXT})
+    (shown,) = stuck.listed()
+    assert shown["id"] == stuck.id
+    stuck.set(inputs=NO_TEXT)
+    stuck.refused()
     assert [one["id"] for one in stuck.listed()] == [stuck.id]
 
 

@@ -110,6 +110,24 @@ def is_sqlite(conn: Connection) -> bool:
 
 
 @contextmanager
+def whatever_text(conn: Connection) -> Iterator[None]:
+    """What is read in this block may be text that is not UTF-8, as SQLite keeps whatever somebody
+    writes: such bytes are read as U+FFFD, in place of an error."""
+    raw: Any = conn.connection.dbapi_connection if is_sqlite(conn) else None
+    try:
+        if raw is not None:
+            raw.text_factory = _with_replacements
+        yield
+    finally:
+        if raw is not None:
+            raw.text_factory = str
+
+
+def _with_replacements(stored: bytes) -> str:
+    return stored.decode(errors="replace")
+
+
+@contextmanager
 def begin(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: commits at the end, rolls back on any error."""
     with engine.begin() as conn:

@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca.db.session import whatever_text
 from abaca.errors import Missing
 from abaca.values import Value
 from abaca.workflow.figures import STATES, moment
@@ -63,7 +64,8 @@ def find(conn: Connection, states: Sequence[str] = ()) -> list[UnfinishedWork]:
         .order_by(status.c.created_at, status.c.workflow_uuid)
         .limit(MOST)
     )
-    return [_shown(row) for row in conn.execute(query)]
+    with whatever_text(conn):
+        return [_shown(row) for row in conn.execute(query)]
 
 
 def lock(conn: Connection, operation_id: str) -> UnfinishedWork:
@@ -71,7 +73,8 @@ def lock(conn: Connection, operation_id: str) -> UnfinishedWork:
     status = status_table(conn)
     is_it = status.c.workflow_uuid == operation_id
     conn.execute(sa.select(status.c.workflow_uuid).where(is_it).with_for_update())
-    row = conn.execute(_of_work(conn).where(is_it, status.c.status.in_(STATES))).first()
+    with whatever_text(conn):
+        row = conn.execute(_of_work(conn).where(is_it, status.c.status.in_(STATES))).first()
     if row is None:
         raise Missing(f"No operation {operation_id} is waiting, running, parked or given up.")
     return _shown(row)
@@ -80,7 +83,8 @@ def lock(conn: Connection, operation_id: str) -> UnfinishedWork:
 def arguments(conn: Connection, operation_id: str) -> list[str] | None:
     """What the work was begun with; None if that cannot be read."""
     table = input_table(conn)
-    stored = conn.scalar(sa.select(table.c.inputs).where(table.c.workflow_uuid == operation_id))
+    with whatever_text(conn):
+        stored = conn.scalar(sa.select(table.c.inputs).where(table.c.workflow_uuid == operation_id))
     try:
         return msgspec.convert(msgspec.json.decode(stored or "")["args"], list[str])
     except (*_UNREADABLE, LookupError):
@@ -94,9 +98,9 @@ def later_on_the_same(conn: Connection, work: UnfinishedWork) -> str | None:
     created = (
         sa.select(status.c.created_at).where(status.c.workflow_uuid == work.id).scalar_subquery()
     )
-    found = conn.scalars(
-        sa.select(status.c.workflow_uuid).where(of_the_same, status.c.created_at > created)
-    )
+    later = sa.select(status.c.workflow_uuid).where(of_the_same, status.c.created_at > created)
+    with whatever_text(conn):
+        found = conn.scalars(later).all()
     return next((id_ for id_ in found if about(id_) == work.about), None)
 
 
