@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import ClassVar
 
@@ -66,6 +66,10 @@ UUID_PATTERN = re.compile("[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}"
 """Ids of shares and of everything else, in any spelling."""
 
 
+def _allowed() -> None:
+    """Nobody else may have what this process works on."""
+
+
 class ShareDriver(ABC):
     """A back end. The worker makes one object per back end: `Driver(backend_name, options)`; see
     `drivers/registry.py`."""
@@ -80,6 +84,11 @@ class ShareDriver(ABC):
     data: DriverData
     """A store for text beside the storage. Set before the first call of
     `check_for_setup_error`."""
+
+    guard: Callable[[], None] = staticmethod(_allowed)
+    """A driver of a shared back end calls it before each change of what other hosts reach, too. It
+    raises Unavailable when the worker was held up for so long that its share servers may be
+    others' by now."""
 
     @property
     def makes_networks(self) -> bool:

@@ -24,6 +24,7 @@ from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.domain.services import services
 from abaca.domain.services.driver_data import SqlDriverData
 from abaca.drivers.interface import ShareDriver
+from abaca.errors import Unavailable
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import (
@@ -98,6 +99,7 @@ class Worker:
         drivers = {b.host: b.driver for b in self.backends}
         for host, driver in drivers.items():
             driver.data = SqlDriverData(self.engine, host)
+            driver.guard = self._refuse_without_lease
         serving.start(
             serving.Serving(
                 worker_host=self._conf.host,
@@ -291,6 +293,11 @@ class Worker:
                 self._conf.host,
             )
             os._exit(EXIT_LEASE_LOST)
+
+    def _refuse_without_lease(self) -> None:
+        """For calls of drivers that go on: the process ends in a moment."""
+        if not (self._lease.is_held() or self._stopping.is_set()):
+            raise Unavailable(f"the lease of worker host {self._conf.host} is lost")
 
     def _in_background(
         self,

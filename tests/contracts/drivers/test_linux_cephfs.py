@@ -20,7 +20,7 @@ from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, putfh
 from abaca.drivers.linux.file_services.nfs.proof import forged
 from abaca.drivers.linux.processes import by_pid_file
 from abaca.drivers.linux.storage import Source
-from abaca.errors import BackendError, Unavailable
+from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import Share, ShareServer
 from tests.ceph_cluster import ADDRESS, LEG, Ceph
 from tests.contracts.drivers import linux_backend
@@ -323,6 +323,30 @@ def test_who_is_shut_out_writes_nothing_more_and_does_not_come_back(
     assert source_of(ceph_site, share).key != old.key
     assert (export_ids(layout)[share.id], layout.secret.read_text()) == (number, secret)
     assert_served(netns, share)
+
+
+def test_whose_servers_are_others_by_now_makes_no_users_for_them(
+    ceph_site: Site, ceph: Ceph
+) -> None:
+    """As a worker that was held up in a call."""
+    server = ceph_site.server(*BOTH)
+    share = ceph_site.share(server)
+    user = source_of(ceph_site, share).user
+    ceph_site.driver.fence_server(server.id)
+
+    def too_late() -> None:
+        raise Refused("others have taken over")
+
+    ceph_site.driver.guard = too_late
+    try:
+        with pytest.raises(BackendError):
+            ceph_site.driver.ensure_server(server, [share])
+    finally:
+        del ceph_site.driver.guard
+    (users,) = ceph.ask(("auth ls", "", {}))
+    assert not [each for each in users["auth_dump"] if each["entity"] == f"client.{user}"]
+    ceph_site.driver.ensure_server(server, [share])
+    assert_served(ceph_site.client("client", "net", *CLIENT), share)
 
 
 @pytest.mark.slow("calls to a monitor that is away have a deadline of 30 s")

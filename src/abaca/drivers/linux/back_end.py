@@ -135,7 +135,7 @@ class LinuxBackEnd(ShareDriver):
         self._detects_duplicates = flag(chosen, "duplicate_address_detection")
         self._bounds = Bounds.of(chosen)
         self.file_systems: FileSystems = file_systems.chosen(
-            chosen, self.layout, self._ratio, self._end_file_service
+            chosen, self.layout, self._ratio, self._end_file_service, lambda: self.guard()
         )
         self.pool = self.file_systems.pool
         self._services: FileServices = NfsServices(

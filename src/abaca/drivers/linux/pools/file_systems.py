@@ -74,14 +74,16 @@ def chosen(
     layout: Layout,
     over_subscription: float,
     end_users: Callable[[str], None],
+    guard: Callable[[], None],
 ) -> FileSystems:
     """As the options say. Raises Unavailable for those that make no sense.
 
     `over_subscription`: how many times the pool may be promised. `end_users(id)`: ends whoever
     holds files of a share server's shares open, and takes away all that is mounted of them for it.
+    `guard`: the driver's.
     """
     if options["ceph_config"]:
-        return cephfs.chosen(options, layout, over_subscription)
+        return cephfs.chosen(options, layout, over_subscription, guard)
     pool = _pool(options, layout, over_subscription)
 
     def end_all_users() -> None:

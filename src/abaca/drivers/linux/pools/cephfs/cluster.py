@@ -7,6 +7,7 @@ import errno
 import json
 import subprocess
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from contextlib import suppress
@@ -51,10 +52,12 @@ class Reached(NamedTuple):
 
 
 class Cluster:
-    """Threads may ask side by side."""
+    """Threads may ask side by side. `guard`: the driver's, called before each question: a worker
+    that was held up in a call makes no users of servers that are others' by now."""
 
-    def __init__(self, reached: Reached) -> None:
+    def __init__(self, reached: Reached, guard: Callable[[], None]) -> None:
         self.reached = reached
+        self._guard = guard
         self._lock = threading.Lock()
         self._agent: _Running | None = None
 
@@ -73,6 +76,7 @@ class Cluster:
         """Raises CephError; Unavailable when Ceph cannot be reached, OutcomeUnknown when it does
         not answer."""
         agent = self._running()
+        self._guard()
         try:
             answer = agent.ask(call, arguments).result(seconds)
         except NoAnswer:

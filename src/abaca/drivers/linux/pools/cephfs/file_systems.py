@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from abaca.drivers.linux import namespaces
@@ -43,7 +43,12 @@ _OF_OTHER_POOLS = ("pool_path", "pool_size_gib")
 PROOF = "proof"
 
 
-def chosen(options: Mapping[str, str], layout: Layout, over_subscription: float) -> CephFileSystems:
+def chosen(
+    options: Mapping[str, str],
+    layout: Layout,
+    over_subscription: float,
+    guard: Callable[[], None],
+) -> CephFileSystems:
     """As the options say. Raises Unavailable for those that make no sense."""
     for name in _OF_OTHER_POOLS:
         if options[name]:
@@ -62,7 +67,8 @@ def chosen(options: Mapping[str, str], layout: Layout, over_subscription: float)
             f"option ceph_prefix, '{prefix}', must be 1 to 32 lower-case letters, digits and -, "
             "and start with a letter"
         )
-    return CephFileSystems(Cluster(reached), f"{prefix}.", layout.host_mark, over_subscription)
+    cluster = Cluster(reached, guard)
+    return CephFileSystems(cluster, f"{prefix}.", layout.host_mark, over_subscription)
 
 
 class CephFileSystems:
