@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -75,6 +76,15 @@ def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
     states = {name: told[f'abaca_host_state{{host="host1",state="{name}"}}'] for name in (
         "up", "draining", "fenced", "down")}  # fmt: skip
     assert states == {"up": 0, "draining": 0, "fenced": 1, "down": 0}
+    assert told['abaca_host_failover_refused{host="host1"}'] == 0
+    at = 'abaca_host_failover_timestamp_seconds{host="host1"}'
+    assert at not in told
+    with begin(engine) as conn:
+        decided = {"failed_over_at": datetime(2026, 11, 30, 12), "failover_refusal": "it answers"}
+        conn.execute(sa.update(hosts_table).values(decided))
+    told = numbers(api)
+    assert told['abaca_host_failover_refused{host="host1"}'] == 1
+    assert told[at] == datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()
     with begin(engine) as conn:
         conn.execute(sa.delete(hosts_table))
         conn.execute(sa.update(services).values(is_ready=False, unserved_share_servers=3))

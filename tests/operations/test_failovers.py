@@ -3,7 +3,9 @@ themselves, or say why they do not."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -19,10 +21,10 @@ from abaca.domain.server_moves import share_server_moves as moves
 from abaca.domain.services import condition, hosts
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.errors import Conflict
-from abaca.reconcile.dead_hosts import ALONE
+from abaca.reconcile.dead_hosts import ALONE, LOOKS
 from tests.databases import Initialise
 from tests.operations.scene import server_of
-from tests.operations.shared_hosts import Hosts
+from tests.operations.shared_hosts import SERVICE, Hosts, live
 from tests.operations.test_share_server_moves import extended, row, settled, share_on, stands
 from tests.stack import initialise, wait_for
 
@@ -171,6 +173,55 @@ def test_a_back_end_that_cannot_tell_finds_nobody_dead(play: Play) -> None:
     assert settled(played, server) == "host2"
 
 
+def test_who_could_shut_nobody_out_takes_nobody_for_dead(play: Play) -> None:
+    """Its back end is not up."""
+    played, _, server = on_host1(play, "host2")
+    faults = [
+        Fault(method=name, error="Unavailable", message="no Ceph")
+        for name in ("get_pools", "check_for_setup_error")
+    ]
+    write_plan(played.state_dir / "host2.faults", faults)
+    wait_for(lambda: played.stack.ask(live) == {"host1"}, 30)
+    dies(played, "host1")
+    wait_for(lambda: refusal(played), 60)
+    assert refusal(played) == f"back end {SERVICE} is not up here"
+    assert row(played.stack, server).generation == 0
+    write_plan(played.state_dir / "host2.faults", [])
+    wait_for(lambda: row(played.stack, server).generation == 1, 60)
+    assert settled(played, server) == "host2"
+
+
+def test_a_host_without_share_servers_is_nobodys_loss(play: Play) -> None:
+    played, _, _ = on_host1(play, "host2")
+    dies(played, "host2")
+    for _ in range(4):
+        played.look("host1")
+    assert played.stack.ask(hosts.get, "host2")["stored_state"] == "up"
+    assert refusal(played, "host2") is None
+
+
+@pytest.mark.slow("looks at a host that is silent for seconds")
+@pytest.mark.parametrize("break_off", ["a late look", "a look that fails"])
+def test_silence_counts_from_the_last_break_on(play: Play, break_off: str) -> None:
+    """Who did not look does not know whether it answered meanwhile."""
+    delay = 6.0
+    played, _, server = on_host1(play, "host2", **{"failover.delay_seconds": delay})
+    dies(played, "host1")
+    played.look("host2")
+    if break_off == "a late look":
+        played.workers["host2"].hold_up()
+        Event().wait(delay / LOOKS + delay + 1)
+        played.workers["host2"].go_on()
+        since = time.monotonic()
+    else:
+        plan = played.state_dir / "host2.faults"
+        write_plan(plan, [Fault(method="answering", error="bug", times=1)])
+        wait_for(plan.with_name(f"{plan.name}.counts").exists, 30)
+        since = time.monotonic()
+    wait_for(lambda: row(played.stack, server).generation == 1, 60)
+    assert time.monotonic() - since >= delay
+
+
 def test_it_is_off_by_default(play: Play) -> None:
     played, _, server = on_host1(play, "host2", **{"failover.enabled": False})
     dies(played, "host1")
@@ -202,9 +253,25 @@ def two(play: Play) -> tuple[Hosts, str]:
     return played, server
 
 
-def decide(played: Hosts) -> moves.Moves | None:
-    told: moves.Moves | None = played.stack.do(failovers.fail_over, "host1", "host2", 0.0)
+def decide(played: Hosts, pause_seconds: float = 0.0) -> moves.Moves | None:
+    told: moves.Moves | None = played.stack.do(failovers.fail_over, "host1", "host2", pause_seconds)
     return told
+
+
+@pytest.mark.parametrize(("hours", "is_to_be"), [(-2, True), (-0.5, False), (2, True)])
+def test_the_pause_ends_and_a_clock_that_was_set_back_makes_none(
+    two: tuple[Hosts, str], hours: float, is_to_be: bool
+) -> None:
+    played, server = two
+    at = utcnow() + timedelta(hours=hours)
+    other = sa.update(host_rows).where(host_rows.c.name == "host2").values(failed_over_at=at)
+    played.stack.do(lambda conn: conn.execute(other))
+    if is_to_be:
+        told = decide(played, 3600.0)
+        assert told is not None and told.going == {server: "host2"}
+    else:
+        with pytest.raises(Conflict, match="Host host2 was taken for dead at"):
+            decide(played, 3600.0)
 
 
 def test_one_host_decides_and_the_next_finds_it_done(two: tuple[Hosts, str]) -> None:
