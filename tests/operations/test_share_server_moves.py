@@ -18,6 +18,8 @@ from sqlalchemy.engine import Engine
 from abaca.admin import manage
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import service_workers, share_servers, worker_leases
+from abaca.domain.network_changes import client_inquiries
+from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.recovery import parked_work
 from abaca.domain.server_moves import share_server_moves as moves
 from abaca.domain.services import condition, hosts, services
@@ -310,12 +312,57 @@ def test_questions_to_a_host_that_is_gone_are_answered_by_another(play: Play) ->
         key="clients:any",
         args=("inquiry", SERVICE),
     )
-    stack.do(queue.enqueue, asked)
+    subnet = queue.Work(
+        name="share_network_subnet_resolve",
+        worker_host="host1",
+        project_id="red",
+        id="share_network_subnet_resolve:subnet:1",
+        key="subnet:subnet",
+        args=("subnet",),
+    )
+    stack.do(queue.enqueue, asked, subnet)
     stack.do(moves.evacuate, "host1")
     wait_for(lambda: not queue.unfinished(stack.engine), 40)
     assert stack.ask(queue.in_flight, "red", 10) == 0
     stack.do(moves.drain, "host1")
     assert stack.ask(hosts.get, "host1")["stored_state"] == "fenced", "until it is enabled"
+
+
+def test_who_is_connected_is_asked_of_the_host_on_which_each_server_stands(play: Play) -> None:
+    played_hosts = play("host1", "host2")
+    stack = played_hosts.stack
+    servers = sorted(server_of(stack, share_on(stack, f"10.{n}.0.0/24")) for n in range(2))
+    assert {stands(played_hosts, server) for server in servers} == {"host1", "host2"}
+
+    def answers() -> Any:
+        found = stack.do(client_inquiries.ask, "red", servers)
+        return None if isinstance(found, PendingCheck) else found
+
+    assert wait_for(answers).keys() == set(servers)
+    gone = row(stack, servers[0]).worker_host
+    played_hosts.kill(gone)
+    stack.do(client_inquiries.forget, servers)
+    assert answers() is None, "its worker may still answer"
+    stack.do(moves.evacuate, gone)
+    assert settled(played_hosts, servers[0]) == row(stack, servers[1]).worker_host
+    stack.do(client_inquiries.forget, servers)
+    assert wait_for(answers).keys() == set(servers)
+
+
+def test_a_host_that_is_gone_is_asked_nothing_more(play: Play) -> None:
+    """And what it was to do for all of its back end, another does."""
+    played_hosts = play("host1")
+    stack = played_hosts.stack
+    share_on(stack)
+    played_hosts.kill("host1")
+    stack.do(services.ensure_shares, SERVICE)  # its last heartbeat counts for a while
+    played_hosts.start("host2")
+    stack.do(moves.evacuate, "host1")
+    wait_for(lambda: not queue.unfinished(stack.engine), 40)
+    assert stack.ask(services.led, "host2") == {SERVICE}
+    assert stack.ask(services.any_worker) == "host2"
+    stack.do(services.ensure_shares, SERVICE)
+    wait_for(lambda: not queue.unfinished(stack.engine), 40)
 
 
 def test_what_a_row_has_elsewhere_is_taken_away(play: Play) -> None:
@@ -398,19 +445,22 @@ class WalkOfHosts(Walk):
         url, state_dir = self._copy()
         place = f"{self.workflow}/{number}/{moment}/{error}"
         engine = create_engine(url)
-        failing = [worker(state_dir, url, name, {"ABACA_FAIL_AT": place}) for name in self.names]
+        at_ease = {"worker.watch_interval": 3600.0}  # what is told is not set right meanwhile
+        failing = [
+            worker(state_dir, url, name, {"ABACA_FAIL_AT": place}, **at_ease) for name in self.names
+        ]
         try:
-            # after a bug it is told before the work is parked
-            wait_for(lambda: _server(engine).move_reason, self.patience)
-            wait_for(lambda: error != BUG or _parked(engine), self.patience)
+            # it is told before the work is parked, or has ended
+            told = wait_for(lambda: _server(engine).move_reason, self.patience)
+            wait_for(lambda: error != BUG or _work(engine, "parked"), self.patience)
+            wait_for(lambda: not _work(engine, "running"), self.patience)
             for each in failing:
                 each.kill()
-            told = _server(engine)
-            assert FAILURE in told.move_reason or INTERNAL in told.move_reason, (place, told)
-            self._set_right(engine)
+            assert FAILURE in told or INTERNAL in told, (place, told)
+            target = self._set_right(engine)
             self._finish(url, state_dir, {})
             end = _server(engine)
-            assert (end.worker_host, end.is_moving, end.move_reason) == ("host2", False, None), (
+            assert (end.worker_host, end.is_moving, end.move_reason) == (target, False, None), (
                 place,
                 end,
             )
@@ -419,24 +469,35 @@ class WalkOfHosts(Walk):
                 each.kill()
             engine.dispose()
         (standing,) = self._observe(url, state_dir)["world of alpha"]["servers"].values()
-        assert standing["stands_on"] == "host2" and standing["is_served"], place
+        assert standing["stands_on"] == target and standing["is_served"], place
 
-    def _set_right(self, engine: Engine) -> None:
-        """As an administrator does."""
-        for work in _parked(engine):
+    def _set_right(self, engine: Engine) -> str:
+        """As an administrator does, and say where it is to stand then."""
+        for work in _work(engine, "parked"):
             with suppress(Conflict), begin(engine) as conn:
                 parked_work.resume(conn, work.id)
         server = _server(engine)
-        if server.worker_host == "host1" and not server.is_moving:  # it could not leave
-            with begin(engine) as conn:
-                conn.execute(sa.update(worker_leases).values(expires_at=LATER))
-                moves.drain(conn, "host1")
-                conn.execute(sa.update(worker_leases).values(expires_at=EARLIER))
+        could_not_leave = server.worker_host == "host1" and not server.is_moving
+        was_refused = server.is_moving and not _work(engine, "waiting", "running")
+        if not (could_not_leave or was_refused):
+            return "host2"
+        with begin(engine) as conn:
+            conn.execute(sa.update(worker_leases).values(expires_at=LATER))
+            target = moves.drain(conn, server.worker_host).going[server.id]
+            conn.execute(sa.update(worker_leases).values(expires_at=EARLIER))
+        return target
 
 
-def _parked(engine: Engine) -> list[unfinished.UnfinishedWork]:
+def _work(engine: Engine, *states: str) -> list[unfinished.UnfinishedWork]:
+    """In these states; what waits for the server to stand is left out."""
+    waiting = server_hosts.waiting_queue(_server(engine).id)
     with read(engine) as conn:
-        return unfinished.find(conn, ["parked"])
+        return [work for work in unfinished.find(conn, states) if work.worker_host != waiting]
+
+
+def _stands(conn: sa.Connection) -> bool:
+    server = conn.execute(sa.select(share_servers)).one()
+    return not server.is_moving and server.move_reason is None
 
 
 def _server(engine: Engine) -> sa.Row[Any]:
@@ -452,8 +513,9 @@ def prepared(
     with played(state_dir, url, "host1") as played_hosts:
         stack = played_hosts.stack
         share = share_on(stack)
-        played_hosts.start("host2")
-        for name in ("host1", "host2"):
+        others = ("host2", *(name for name in names if name > "host2"))
+        played_hosts.start(*others)
+        for name in ("host1", *others):
             played_hosts.stop(name)
         if ask == "drain":  # its worker lives as long as its lease
             stack.do(lambda conn: conn.execute(sa.update(worker_leases).values(expires_at=LATER)))
@@ -510,5 +572,21 @@ def test_a_failure_anywhere_on_leaving_is_told_and_set_right(
     names = ("host1", "host2")
     walked = prepared(tmp_path / "state", databases, "share_server_depart", "drain", names)
     steps, _ = walked.undisturbed()
+    for number, moment, error in sample(failing_places(steps), 4):
+        walked.fail(number, moment, error)
+
+
+@pytest.mark.sampled(8)
+@pytest.mark.timeout(900)
+def test_a_failure_anywhere_on_arrival_is_told_and_set_right(
+    databases: Databases, tmp_path: Path
+) -> None:
+    """Where the back end refuses to shut the old host out, nothing is tried again until a person
+    sends the server elsewhere."""
+    names = ("host2", "host3")
+    walked = prepared(tmp_path / "state", databases, "share_server_arrive", "evacuate", names)
+    walked.is_over = _stands
+    steps, _ = walked.undisturbed()
+    assert len([step for step in steps if step.endswith("+")]) == 2, steps
     for number, moment, error in sample(failing_places(steps), 4):
         walked.fail(number, moment, error)

@@ -1,4 +1,5 @@
-"""Ask one back end who is connected to its share servers. Changes nothing but the answer.
+"""Ask a back end who is connected to its share servers on one host. Changes nothing but the
+answer.
 
 What it finds are addresses of clients, which no record of this work may hold. So the step that asks
 gives nothing: it fills a list, and the next step stores that where it is deleted seconds later. The
@@ -13,6 +14,7 @@ import logging
 from abaca.db.session import utcnow
 from abaca.domain.network_changes import client_inquiries
 from abaca.domain.network_changes.client_inquiries import Answer
+from abaca.domain.share_servers import server_hosts
 from abaca.errors import BackendError
 from abaca.operations import serving
 from abaca.values import ShareServer
@@ -26,19 +28,19 @@ _owners: dict[str, str] = {}
 
 
 @workflow(on_failure=client_inquiries.give_up, is_check=True)
-def share_server_clients(inquiry_id: str, service_host: str) -> None:
+def share_server_clients(inquiry_id: str, place: str) -> None:
     answers: dict[str, Answer] = {}
-    effect(find_clients, inquiry_id, service_host, answers)
-    tx(client_inquiries.answer, inquiry_id, service_host, answers)
+    effect(find_clients, inquiry_id, place, answers)
+    tx(client_inquiries.answer, inquiry_id, place, answers)
 
 
-def find_clients(inquiry_id: str, service_host: str, answers: dict[str, Answer]) -> None:
+def find_clients(inquiry_id: str, place: str, answers: dict[str, Answer]) -> None:
     """Put what the driver says of each server into `answers`; of one that it cannot be asked about
     now, nothing."""
     worker = serving.current()
-    for server in read_within(worker.engine, client_inquiries.asked, inquiry_id, service_host):
+    for server in read_within(worker.engine, client_inquiries.asked, inquiry_id, place):
         try:
-            clients = worker.driver(service_host).get_clients(server)
+            clients = worker.driver(server_hosts.service_at(place)).get_clients(server)
         except BackendError as error:
             _LOG.warning("clients of share server %s are not known: %s", server.id, error.message)
         else:

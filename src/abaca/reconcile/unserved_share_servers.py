@@ -70,11 +70,16 @@ class Watch:
     def look(self) -> int:
         """Ask about all existing servers, or the back end's own, and begin to recover those that do
         not serve. Returns how many do not."""
+        worker_host = self._runtime.worker_host
         with read(self._engine) as conn:
-            standing = share_servers.serving_ids(conn, self._host, self._runtime.worker_host)
+            standing = share_servers.serving_ids(conn, self._host, worker_host)
+            awaited = share_server_moves.not_standing_yet(conn, worker_host)
         if (own := self._driver.own_server_id) is not None:
             standing.append(own)
         unserved = self._ask(standing)
+        if stand := (awaited & set(standing)).difference(unserved):
+            with begin(self._engine) as conn:
+                share_server_moves.stand(conn, sorted(stand))
         self._forget_what_is_over(unserved)
         self.attend(unserved)
         return len(unserved)
@@ -184,6 +189,3 @@ class Watch:
                 ensured_share_servers.ensure(engine, host, server_id, runtime, is_wanted, room)
         except BackendError as error:
             _LOG.error("share server %s could not be recovered: %s", server_id, error.message)
-        else:
-            with begin(engine) as conn:
-                share_server_moves.stands(conn, server_id)

@@ -149,10 +149,19 @@ def requeue(
 
 def hand_over(conn: Connection, service_host: str, from_host: str, to_host: str) -> None:
     """Put what was asked of a host that is gone about a back end that others serve, too, but about
-    no share server alone, into the queue of one of those: checks and questions."""
+    no share server alone, into the queue of one of those: checks, questions, and to ensure all of
+    it."""
     status = status_table(conn)
     is_asked = status.c.workflow_uuid.endswith(f":{service_host}", autoescape=True)
-    _put(conn, from_host, to_host, _in_flight(status) & is_asked)
+    of_all = status.c.queue_partition_key == f"service:{service_host}"
+    _put(conn, from_host, to_host, _in_flight(status) & (is_asked | of_all))
+
+
+def hand_over_lookups(conn: Connection, from_host: str, to_host: str) -> None:
+    """The same of what is about subnets and no back end."""
+    status = status_table(conn)
+    is_lookup = status.c.queue_partition_key.startswith("subnet:", autoescape=True)
+    _put(conn, from_host, to_host, _in_flight(status) & is_lookup)
 
 
 def _put(conn: Connection, from_host: str, to_host: str, what: sa.ColumnElement[bool]) -> None:

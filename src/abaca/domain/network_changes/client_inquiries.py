@@ -1,8 +1,8 @@
 """Asking back ends who is connected to share servers.
 
-They are asked live, by one workflow a back end. An answer holds addresses, so it is kept in one row
-that is good for seconds and then deleted: never in messages, logs or records of work. What an
-answer means: `connected_clients`.
+They are asked live, by one workflow a back end and host. An answer holds addresses, so it is kept
+in one row that is good for seconds and then deleted: never in messages, logs or records of work.
+What an answer means: `connected_clients`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import client_inquiries, services, share_servers
+from abaca.db.tables import client_inquiries, share_servers
 from abaca.domain.driver_views import driver_values
 from abaca.domain.network_changes.share_network_checks import PendingCheck
-from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
 from abaca.domain.share_servers import server_hosts
 from abaca.domain.share_servers import share_servers as servers
@@ -93,12 +92,12 @@ def delete_expired(conn: Connection) -> None:
 # --- for the workflow that asks -------------------------------------------------------------------
 
 
-def asked(conn: Connection, inquiry_id: str, service_host: str) -> list[ShareServer]:
-    """The servers to ask this back end about; none when the inquiry is gone."""
+def asked(conn: Connection, inquiry_id: str, place: str) -> list[ShareServer]:
+    """The servers to ask about at this place; none when the inquiry is gone."""
     ids = conn.scalar(sa.select(_table.c.share_server_ids).where(_table.c.id == inquiry_id)) or []
     here = conn.scalars(
         sa.select(share_servers.c.id)
-        .where(share_servers.c.id.in_(ids), share_servers.c.host == service_host)
+        .where(share_servers.c.id.in_(ids), server_hosts.at(place))
         .order_by(share_servers.c.id)
     ).all()
     networks = driver_values.network_infos(conn, here)
@@ -109,10 +108,9 @@ def asked(conn: Connection, inquiry_id: str, service_host: str) -> list[ShareSer
     ]
 
 
-def answer(
-    conn: Connection, inquiry_id: str, service_host: str, answers: Mapping[str, Answer]
-) -> None:
-    """Store what a back end says of its servers, by id; of one that is left out, nothing."""
+def answer(conn: Connection, inquiry_id: str, place: str, answers: Mapping[str, Answer]) -> None:
+    """Store what a back end says of its servers at a place, by id; of one that is left out,
+    nothing."""
     row = conn.execute(
         sa.select(_table).where(_table.c.id == inquiry_id).with_for_update()
     ).one_or_none()
@@ -123,7 +121,7 @@ def answer(
         sa.update(_table)
         .where(_table.c.id == inquiry_id)
         .values(
-            hosts={**row.hosts, service_host: True},
+            hosts={**row.hosts, place: True},
             answers={**row.answers, **msgspec.to_builtins(answers)},
             expires_at=now + ANSWER_LASTS,
             updated_at=now,
@@ -131,9 +129,9 @@ def answer(
     )
 
 
-def give_up(conn: Connection, inquiry_id: str, service_host: str, _reason: str) -> None:
+def give_up(conn: Connection, inquiry_id: str, place: str, _reason: str) -> None:
     """The back end could not be asked: an inquiry is never left without an answer."""
-    answer(conn, inquiry_id, service_host, {})
+    answer(conn, inquiry_id, place, {})
 
 
 # -------------------------------------------------------------------------------------------------
@@ -141,13 +139,8 @@ def give_up(conn: Connection, inquiry_id: str, service_host: str, _reason: str) 
 
 def _start(conn: Connection, project_id: str, asked: list[str], limits: RowLimits) -> str | None:
     """The id of a new inquiry; None when no back end could be asked."""
-    workers = server_hosts.one_of_each(conn, asked)
-    hosts = sorted(
-        row.host
-        for row in conn.execute(sa.select(services).where(services.c.host.in_(workers)))
-        if is_up(row._mapping)
-    )
-    if not hosts:
+    places = server_hosts.places(conn, asked)
+    if not places:
         return None
     require_room_for_work(conn, project_id, limits)
     inquiry_id, now = str(uuid4()), utcnow()
@@ -156,7 +149,7 @@ def _start(conn: Connection, project_id: str, asked: list[str], limits: RowLimit
             id=inquiry_id,
             digest=_digest(asked),
             share_server_ids=asked,
-            hosts=dict.fromkeys(hosts, False),
+            hosts=dict.fromkeys(places, False),
             answers={},
             expires_at=now + _QUESTION_LASTS,
             created_at=now,
@@ -167,13 +160,13 @@ def _start(conn: Connection, project_id: str, asked: list[str], limits: RowLimit
         *[
             Work(
                 name=WORKFLOW,
-                worker_host=workers[host],
+                worker_host=worker_host,
                 project_id=project_id,
-                id=f"{WORKFLOW}:{inquiry_id}:{host}",
-                key=f"clients:{_digest(asked)}:{host}",
-                args=(inquiry_id, host),
+                id=f"{WORKFLOW}:{inquiry_id}:{place}",
+                key=f"clients:{_digest(asked)}:{place}",
+                args=(inquiry_id, place),
             )
-            for host in hosts
+            for place, worker_host in sorted(places.items())
         ],
     )
     return inquiry_id

@@ -10,7 +10,7 @@ new host (`share_server_arrive`) is to shut out whatever may still run on the ol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from uuid import uuid4
 
@@ -18,17 +18,21 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import service_workers, services, share_servers
+from abaca.db.tables import service_workers, share_servers
+from abaca.db.tables import services as services_table
 from abaca.domain.local_networks import forwarding
-from abaca.domain.services import hosts
+from abaca.domain.services import hosts, services
 from abaca.domain.share_servers import server_hosts
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import Conflict
 from abaca.values import Value
-from abaca.workflow.queue import enqueue, hand_over, requeue
+from abaca.workflow.queue import enqueue, hand_over, hand_over_lookups, requeue
 
 DEPART, ARRIVE = "share_server_depart", "share_server_arrive"
 _STANDS_NOT = "It does not stand on its new host yet: "
+_STILL_TOLD = ~share_servers.c.is_moving & share_servers.c.move_reason.startswith(
+    _STANDS_NOT, autoescape=True
+)
 ON_THIS_HOST_ONLY = "its data are on this host only"
 NO_ROOM = "no other host that lives and takes shares serves its back end"
 
@@ -54,7 +58,8 @@ def evacuate(conn: Connection, host: str, reason: str | None = None) -> Moves:
     if view["state"] != "fenced":
         hosts.set_state(conn, host, "fenced", reason)
     hosts.end_lease(conn, host)
-    _hand_over_questions(conn, host)
+    services.end_heartbeats(conn, host)
+    _hand_over_rest(conn, host)
     return _send_away(conn, host, _take_over)
 
 
@@ -77,14 +82,17 @@ def drain(conn: Connection, host: str, reason: str | None = None) -> Moves:
     return _send_away(conn, host, ask_to_leave)
 
 
-def _hand_over_questions(conn: Connection, host: str) -> None:
-    """Who asked waits for no host that is gone, and what they asked does not count for ever among
-    the work of their project."""
+def _hand_over_rest(conn: Connection, host: str) -> None:
+    """What is about no share server alone: who asked waits for no host that is gone, and what they
+    asked does not count for ever among the work of their project."""
     served = sa.select(service_workers.c.service_host).where(service_workers.c.worker_host == host)
     for service_host in conn.scalars(served.order_by(service_workers.c.service_host)).all():
         target = server_hosts.Room(conn, service_host).take(besides=host)
         if target is not None:
             hand_over(conn, service_host, host, target)
+            services.hand_over(conn, service_host, host, target)
+    if (anybody := services.any_worker(conn, besides=host)) is not None:
+        hand_over_lookups(conn, host, anybody)
 
 
 def _send_away(
@@ -119,8 +127,8 @@ def _local(conn: Connection, host: str) -> dict[str, str]:
     """Servers of the host's own back ends."""
     query = (
         sa.select(share_servers.c.id)
-        .join(services, services.c.host == share_servers.c.host)
-        .where(share_servers.c.worker_host.is_(None), services.c.worker_host == host)
+        .join(services_table, services_table.c.host == share_servers.c.host)
+        .where(share_servers.c.worker_host.is_(None), services_table.c.worker_host == host)
     )
     return dict.fromkeys(conn.scalars(query.order_by(share_servers.c.id)), ON_THIS_HOST_ONLY)
 
@@ -226,15 +234,16 @@ def arrived(conn: Connection, share_server_id: str, number: str, reason: str | N
     _end(conn, share_server_id, number, reason and f"{_STANDS_NOT}{reason}")
 
 
-def stands(conn: Connection, share_server_id: str) -> None:
-    """It serves, perhaps after a move that had not set it up at once."""
+def not_standing_yet(conn: Connection, host: str) -> set[str]:
+    """The servers of a host of which that is told: their moves have not set them up at once."""
+    return set(conn.scalars(sa.select(share_servers.c.id).where(_stands_on(host), _STILL_TOLD)))
+
+
+def stand(conn: Connection, share_server_ids: Collection[str]) -> None:
+    """They serve by now."""
     conn.execute(
         sa.update(share_servers)
-        .where(
-            share_servers.c.id == share_server_id,
-            share_servers.c.is_moving.is_(False),
-            share_servers.c.move_reason.startswith(_STANDS_NOT, autoescape=True),
-        )
+        .where(share_servers.c.id.in_(share_server_ids), _STILL_TOLD)
         .values(updated_at=utcnow(), move_reason=None)
     )
 

@@ -110,6 +110,30 @@ def led(conn: Connection, worker_host: str) -> set[str]:
     return set(conn.scalars(query))
 
 
+def any_worker(conn: Connection, besides: str = "") -> str | None:
+    """A worker host, besides that one, for work that is about no back end: one whose heartbeats
+    come, if any do."""
+    ready = sa.select(services).where(services.c.is_ready, services.c.worker_host != besides)
+    rows = conn.execute(ready.order_by(services.c.updated_at.desc())).all()
+    live = [row.worker_host for row in rows if is_up(row._mapping)]
+    return next(iter(live or [row.worker_host for row in rows]), None)
+
+
+def end_heartbeats(conn: Connection, worker_host: str) -> None:
+    """The host is gone: nothing more is asked of its worker."""
+    is_of_all = services.c.is_shared
+    for table, its in ((service_workers, sa.true()), (services, ~is_of_all)):
+        gone = sa.update(table).where(table.c.worker_host == worker_host, its)
+        conn.execute(gone.values(is_ready=False))
+
+
+def hand_over(conn: Connection, service_host: str, from_host: str, to_host: str) -> None:
+    """What is about all of a shared back end is done by another of its workers from now on, if that
+    host's has done it so far."""
+    led = (services.c.host == service_host) & (services.c.worker_host == from_host)
+    conn.execute(sa.update(services).where(led).values(worker_host=to_host))
+
+
 def _shut_hosts(conn: Connection) -> dict[str, list[str]]:
     """Shared back ends (host@backend) → of their hosts those that are draining, fenced or down, as
     it is shown."""

@@ -17,7 +17,6 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import (
     availability_zones,
-    services,
     share_network_subnets,
     share_networks,
 )
@@ -25,6 +24,7 @@ from abaca.db.tables import share_server_share_network_subnet_mappings as mappin
 from abaca.domain.rows import messages
 from abaca.domain.rows.draining import DRAINS, METADATA_KEY, METADATA_VALUE
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing, require_visible
+from abaca.domain.services import services
 from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import CallerError, Conflict, Invalid, Missing
@@ -227,12 +227,7 @@ def bucket(conn: Connection, share_network_id: str, zone_id: str | None) -> list
 def start_resolution(conn: Connection, subnet_id: str, neutron_net_id: str | None) -> None:
     """Have a worker look the Neutron ids up. Without a worker it is done when a share server is
     created."""
-    worker_host = conn.scalar(
-        sa.select(services.c.worker_host)
-        .where(services.c.is_ready)
-        .order_by(services.c.updated_at.desc())
-        .limit(1)
-    )
+    worker_host = services.any_worker(conn)
     if neutron_net_id is None or worker_host is None:
         return
     project_id = conn.scalar(

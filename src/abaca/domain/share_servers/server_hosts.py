@@ -57,6 +57,41 @@ def one_of_each(conn: Connection, share_server_ids: Collection[str]) -> dict[str
     return dict(conn.execute(query).all())
 
 
+def places(conn: Connection, share_server_ids: Collection[str]) -> dict[str, str]:
+    """Where these servers stand, as far as workers are up, with the worker host to ask:
+    host@backend, and before it, where several serve that, `worker host:`."""
+    signs = ("is_ready", "expires_at", "created_at", "updated_at")
+    of_worker = service_workers.c.service_host == share_servers.c.host
+    of_worker &= service_workers.c.worker_host == share_servers.c.worker_host
+    query = (
+        sa.select(
+            share_servers.c.host,
+            share_servers.c.worker_host.label("stands_on"),
+            WORKER_HOST.label("asked"),
+            *(sa.func.coalesce(service_workers.c[n], services.c[n]).label(n) for n in signs),
+        )
+        .select_from(_SERVERS.outerjoin(service_workers, of_worker))
+        .where(share_servers.c.id.in_(share_server_ids))
+        .distinct()
+    )
+    found = [row for row in conn.execute(query) if is_up(row._mapping)]
+    return {
+        f"{row.stands_on}:{row.host}" if row.stands_on else row.host: row.asked for row in found
+    }
+
+
+def at(place: str) -> sa.ColumnElement[bool]:
+    """SQL condition: a server is at that place."""
+    worker_host, is_shared, service_host = place.rpartition(":")
+    there = share_servers.c.host == service_host
+    return there & (share_servers.c.worker_host == worker_host) if is_shared else there
+
+
+def service_at(place: str) -> str:
+    """host@backend."""
+    return place.rpartition(":")[2]
+
+
 def on(worker_host: str) -> sa.ColumnElement[bool]:
     """SQL condition: a server of a back end that this worker serves stands on its host, and does
     not move."""

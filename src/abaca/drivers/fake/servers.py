@@ -16,7 +16,7 @@ from abaca.drivers.fake.security_services import security_services
 from abaca.drivers.fake.subjects import network_ids, server_id, update_ids
 from abaca.drivers.fake.world import Server, World, stored_share, stored_snapshot
 from abaca.drivers.interface import MOST_CLIENTS
-from abaca.errors import Refused
+from abaca.errors import Refused, Unavailable
 from abaca.values import (
     Clients,
     ManagedServer,
@@ -136,6 +136,7 @@ class FakeServers(FakeBackEnd):
 
     def get_clients(self, server: ShareServer) -> Clients | None:
         with self._call("get_clients", server.id), self._store.read() as world:
+            self._require_here(world, server.id)
             there = server_there(world, server.id).clients
             return Clients(listed=there[:MOST_CLIENTS], is_complete=len(there) <= MOST_CLIENTS)
 
@@ -172,6 +173,11 @@ class FakeServers(FakeBackEnd):
 
     def _is_here(self, server: Server) -> bool:
         return server.stands_on == self.options.stands_on
+
+    def _require_here(self, world: World, server_id: str) -> None:
+        server = world.servers.get(server_id)
+        if server is not None and not self._is_here(server):
+            raise Unavailable("The share server does not stand on this host.")
 
     def _require_for_itself(self, world: World, server_id: str) -> None:
         """No two hosts have a server at once."""
