@@ -66,13 +66,8 @@ UUID_PATTERN = re.compile("[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}"
 """Ids of shares and of everything else, in any spelling."""
 
 
-def _allowed() -> None:
-    """Nobody else may have what this process works on."""
-
-
 class ShareDriver(ABC):
-    """A back end. The worker makes one object per back end: `Driver(backend_name, options)`; see
-    `drivers/registry.py`."""
+    """A back end. The worker makes one object of each: `Driver(backend_name, options)`."""
 
     OPTIONS: ClassVar[Mapping[str, Option]] = {}
     """The options of the back end's section in the configuration, by name. The constructor gets
@@ -80,15 +75,11 @@ class ShareDriver(ABC):
     because `abaca config check` makes a driver too."""
 
     capabilities: Capabilities
-
     data: DriverData
-    """A store for text beside the storage. Set before the first call of
-    `check_for_setup_error`."""
+    """A store for text beside the storage. Set before `check_for_setup_error` is first called."""
 
-    guard: Callable[[], None] = staticmethod(_allowed)
-    """A driver of a shared back end calls it before each change of what other hosts reach, too. It
-    raises Unavailable when the worker was held up for so long that its share servers may be
-    others' by now."""
+    guard: Callable[[], None]
+    """Set so. Who `is_shared` calls it before changes that others see; Unavailable: too late."""
 
     @property
     def makes_networks(self) -> bool:
@@ -98,8 +89,8 @@ class ShareDriver(ABC):
 
     @property
     def own_server_id(self) -> str | None:
-        """Of a back end without share servers: the id by which `unserved`, `wait_for_deaths` and
-        `restart_server` speak of its one file server. None: nobody watches it."""
+        """Without share servers: of its one file server, for `unserved`, `restart_server` and
+        `wait_for_deaths`. None: nobody watches it."""
         return None
 
     @property

@@ -134,6 +134,7 @@ class LinuxBackEnd(ShareDriver):
         self._highest_mtu = int(number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
         self._detects_duplicates = flag(chosen, "duplicate_address_detection")
         self._bounds = Bounds.of(chosen)
+        self.guard = lambda: None
         self.file_systems: FileSystems = file_systems.chosen(
             chosen, self.layout, self._ratio, self._end_file_service, lambda: self.guard()
         )

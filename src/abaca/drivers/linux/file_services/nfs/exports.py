@@ -249,8 +249,11 @@ class ExportBus:
 
     def begin_grace_anew(self) -> None:
         """If there is one that goes on: it lasts from now on as long as if it began now."""
-        if self._call("get_grace")[0]:
+        if self.is_in_grace():
             self._call("grace", "s", (JUST_GRACE,))
+
+    def is_in_grace(self) -> bool:
+        return bool(self._call("get_grace")[0])
 
     def health(self) -> Health:
         try:

@@ -329,11 +329,10 @@ class GaneshaServer:
 
     def _awaits_clients(self) -> bool:
         """Whether it was started a moment ago and clients of before may not be back: until its
-        grace is over, Ganesha keeps their records here; those in Ceph are not looked at."""
+        grace is over, Ganesha keeps their records here; where it keeps them in Ceph, it is
+        asked."""
         if self._storage is not None:
-            with suppress(OSError):
-                age = time.time() - self._server.ganesha_pid.stat().st_mtime
-                return age < GRACE_SECONDS
+            return self.bus.is_in_grace()
         with suppress(OSError):  # it was never started, or the records go this moment
             for node in os.scandir(self._server.recovery / "v4old"):
                 if node.is_dir(follow_symlinks=False) and any(os.scandir(node)):
