@@ -4,6 +4,8 @@ those that have fewest. Planned moves, a few at once."""
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +15,7 @@ from abaca.db.tables import share_instances, share_servers
 from abaca.domain.local_networks import forwarding
 from abaca.domain.server_moves import share_server_moves
 from abaca.domain.share_servers import server_hosts
+from abaca.domain.shares import affinity
 from abaca.values import Value
 
 
@@ -68,12 +71,18 @@ def _wanted(conn: Connection, *, hold: bool) -> list[tuple[sa.Row[Any], str]]:
     return [
         move
         for service_host in sorted(standing)
-        for move in _of_back_end(server_hosts.Room(conn, service_host), standing[service_host])
+        for move in _of_back_end(
+            server_hosts.Room(conn, service_host),
+            standing[service_host],
+            partial(affinity.apart_from, conn),
+        )
     ]
 
 
 def _of_back_end(
-    room: server_hosts.Room, servers: list[sa.Row[Any]]
+    room: server_hosts.Room,
+    servers: list[sa.Row[Any]],
+    apart_from: Callable[[str], set[str]],
 ) -> list[tuple[sa.Row[Any], str]]:
     left = sorted(servers, key=lambda server: (server.shares, server.id))
     moves = []
@@ -81,6 +90,8 @@ def _of_back_end(
         fullest, emptiest = pair
         server = next(each for each in left if each.worker_host == fullest)
         left.remove(server)
+        if emptiest in apart_from(server.id):
+            continue
         room.move(fullest, emptiest)
         moves.append((server, emptiest))
     return moves

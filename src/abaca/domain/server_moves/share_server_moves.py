@@ -24,6 +24,7 @@ from abaca.domain.local_networks import forwarding
 from abaca.domain.services import hosts, services
 from abaca.domain.share_servers import server_hosts
 from abaca.domain.share_servers import share_servers as servers
+from abaca.domain.shares import affinity
 from abaca.errors import Conflict
 from abaca.values import Value
 from abaca.workflow.queue import enqueue, hand_over, hand_over_lookups, requeue
@@ -103,7 +104,7 @@ def _send_away(
     for server in conn.execute(_standing_on(host).with_for_update()).all():
         if server.host not in rooms:
             rooms[server.host] = server_hosts.Room(conn, server.host)
-        target = rooms[server.host].take(besides=host)
+        target = rooms[server.host].take(host, affinity.apart_from(conn, server.id))
         if target is None:
             staying[server.id] = NO_ROOM
         else:

@@ -134,14 +134,19 @@ class Room:
             if row.state is None or HOST.permits(row.state, Permit.TAKE_SHARES)
         }
 
-    def take(self, besides: str = "") -> str | None:
-        """The one with the fewest servers, and then shares, which gets one more server; None: there
-        is none besides that host."""
-        fitting = sorted(self._open - {besides}, key=self._load)
+    def take(self, besides: str = "", rather_not: Collection[str] = ()) -> str | None:
+        """The one with the fewest servers, and then shares, which gets one more server; one of
+        `rather_not` if there is no other. None: there is none besides that host."""
+        fitting = self._open - {besides}
         if not fitting:
             return None
-        self._number[fitting[0]] += 1
-        return fitting[0]
+        taken = min(fitting.difference(rather_not) or fitting, key=self._load)
+        self._number[taken] += 1
+        return taken
+
+    def has_others(self, worker_hosts: Collection[str]) -> bool:
+        """Whether a server can be given to one that is not among these."""
+        return not self._open.issubset(worker_hosts)
 
     def uneven(self, sources: Collection[str]) -> tuple[str, str] | None:
         """Of these hosts the fullest, and the emptiest of all that it could give a server to; None:
@@ -160,8 +165,22 @@ class Room:
         return self._number[name], self._shares[name], name
 
 
-def host_for(conn: Connection, service_host: str) -> str | None:
-    """On which host a new server of host@backend is to stand; None: on that of its only worker.
+def can_stand_apart(
+    conn: Connection, service_host: str, share_network_id: str | None, worker_hosts: Collection[str]
+) -> bool:
+    """Whether a share of that network on a shared back end has a server on none of these hosts, or
+    can be given one."""
+    of_network = sa.select(share_servers.c.worker_host).where(
+        share_servers.c.host == service_host, share_servers.c.share_network_id == share_network_id
+    )
+    if standing := set(conn.scalars(of_network)):
+        return standing.isdisjoint(worker_hosts)
+    return Room(conn, service_host).has_others(worker_hosts)
+
+
+def host_for(conn: Connection, service_host: str, rather_not: Collection[str] = ()) -> str | None:
+    """On which host a new server of host@backend is to stand, on one of `rather_not` if there is no
+    other; None: on that of its only worker.
 
     Of a shared one where nobody has room it is the host of who does what is about all of it, as if
     its host took shares.
@@ -170,4 +189,4 @@ def host_for(conn: Connection, service_host: str) -> str | None:
     service = conn.execute(query.where(services.c.host == service_host)).one()
     if not service.is_shared:
         return None
-    return Room(conn, service_host).take() or str(service.worker_host)
+    return Room(conn, service_host).take(rather_not=rather_not) or str(service.worker_host)

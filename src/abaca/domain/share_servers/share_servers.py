@@ -218,12 +218,13 @@ def create(
     service_host: str,
     subnet_ids: Sequence[str],
     *,
+    rather_not: Collection[str] = (),
     network_allocation_update_support: bool,
     share_server_subnet_removal_support: bool,
     security_service_update_support: bool,
 ) -> str:
     """Create a server in `creating` on these subnets; the first share's creation sets it up.
-    Returns its id."""
+    Returns its id. `rather_not`: worker hosts, of a shared back end."""
     server_id = str(uuid4())
     now = utcnow()
     conn.execute(
@@ -232,7 +233,7 @@ def create(
             share_network_id=network.id,
             project_id=network.project_id,
             host=service_host,
-            worker_host=server_hosts.host_for(conn, service_host),
+            worker_host=server_hosts.host_for(conn, service_host, rather_not),
             status="creating",
             network_allocation_update_support=network_allocation_update_support,
             share_server_subnet_removal_support=share_server_subnet_removal_support,

@@ -1,5 +1,8 @@
 """Shares that are to be on the host of others, or not on it: hints that a new share is placed by.
 
+A host is a pool; on a back end that several worker hosts serve, shares whose servers stand on
+different ones of these are on different hosts, too, which later moves try to keep.
+
 Both sides keep the ids of each other in their metadata, whose keys are for administrators, so a
 share that is placed again goes by them too. They leave with the share.
 """
@@ -13,16 +16,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import share_instances, shares
+from abaca.db.tables import share_instances, share_servers, shares
+from abaca.domain.share_servers import server_hosts
 from abaca.domain.shares.share_requests import ShareRequest
 from abaca.errors import Invalid, Missing
-from abaca.values import Caller
+from abaca.values import Caller, Host
 
 SAME, DIFFERENT = "__affinity_same_host", "__affinity_different_host"
 MOST = 27
 """Ids under one key: as many as a value of metadata has room for (1023 characters)."""
-_HOSTS = sa.select(share_instances.c.share_id, share_instances.c.host).where(
-    share_instances.c.share_id.in_(sa.bindparam("ids", expanding=True))
+_HOSTS = (
+    sa.select(share_instances.c.share_id, share_instances.c.host, share_servers.c.worker_host)
+    .outerjoin(share_servers, share_servers.c.id == share_instances.c.share_server_id)
+    .where(share_instances.c.share_id.in_(sa.bindparam("ids", expanding=True)))
 )
 _LOCKED = (
     sa.select(shares.c.id, shares.c.metadata, shares.c.deletion_deferred_at)
@@ -33,15 +39,20 @@ _own = shares.alias("own")
 
 
 class Pools(NamedTuple):
-    """What hints leave of all pools (host@backend#pool). `only` None: any."""
+    """What hints leave of all pools (host@backend#pool). `only` None: any. `apart_from`: worker
+    hosts of shared back ends that a new server is not to stand on."""
 
     only: list[str] | None = None
     without: list[str] = []
+    apart_from: frozenset[str] = frozenset()
 
 
-def hold(conn: Connection, caller: Caller, request: ShareRequest) -> Pools:
-    """The pools that the request's hints leave. Locks the rows of the shares that it names, which
-    must be of the caller's project. Raises Missing; Invalid if one is named by too many."""
+def hold(
+    conn: Connection, caller: Caller, request: ShareRequest, share_network_id: str | None
+) -> Pools:
+    """The pools that the request's hints leave on that network. Locks the rows of the shares that
+    it names, which must be of the caller's project. Raises Missing; Invalid if one is named by too
+    many."""
     named = {*request.same_host, *request.different_host}
     if named:
         found = {row.id: row for row in _locked(conn, named, caller.project_id)}
@@ -55,14 +66,14 @@ def hold(conn: Connection, caller: Caller, request: ShareRequest) -> Pools:
                         f"Share {share_id} is named by the hints of {MOST} shares already; more "
                         "are not possible."
                     )
-    pools = _pools(conn, request.same_host, request.different_host)
+    pools = _pools(conn, request.same_host, request.different_host, share_network_id)
     if request.only_host is None:
         return pools
     kept = pools.only is None or request.only_host in pools.only
     return pools._replace(only=[request.only_host] if kept else [])
 
 
-def pools_for(conn: Connection, share: sa.Row[Any]) -> Pools:
+def pools_for(conn: Connection, share: sa.Row[Any], share_network_id: str | None) -> Pools:
     """The pools that a share's own metadata leaves, for one that is placed again."""
     same, different = _ids(share.metadata, SAME), _ids(share.metadata, DIFFERENT)
     if not same and not different:
@@ -71,7 +82,23 @@ def pools_for(conn: Connection, share: sa.Row[Any]) -> Pools:
         shares.c.id.in_([*same, *different]), shares.c.project_id == share.project_id
     )
     there = set(conn.scalars(query))
-    return _pools(conn, there.intersection(same), there.intersection(different))
+    return _pools(conn, there.intersection(same), there.intersection(different), share_network_id)
+
+
+def apart_from(conn: Connection, share_server_id: str) -> set[str]:
+    """The worker hosts on which shares stand that those on this server are to be apart from."""
+    here = sa.select(shares.c.metadata, shares.c.project_id).where(
+        shares.c.id == share_instances.c.share_id,
+        share_instances.c.share_server_id == share_server_id,
+        sa.cast(shares.c.metadata, sa.String).contains(DIFFERENT, autoescape=True),
+    )
+    hosts = set[str]()
+    for row in conn.execute(here).all():
+        of_project = sa.select(shares.c.id).where(shares.c.project_id == row.project_id)
+        others = _HOSTS.where(share_instances.c.share_id.in_(of_project))
+        found = conn.execute(others, {"ids": _ids(row.metadata, DIFFERENT)})
+        hosts.update(other.worker_host for other in found if other.worker_host)
+    return hosts
 
 
 def metadata(request: ShareRequest) -> dict[str, str]:
@@ -109,16 +136,25 @@ def forget(conn: Connection, share_id: str) -> None:
         _store(conn, row.id, _without(row.metadata, gone))
 
 
-def _pools(conn: Connection, same: Iterable[str], different: Iterable[str]) -> Pools:
+def _pools(
+    conn: Connection,
+    same: Iterable[str],
+    different: Iterable[str],
+    share_network_id: str | None,
+) -> Pools:
     same, different = set(same), set(different)
     if not same and not different:
         return Pools()
-    hosts: dict[str, set[str]] = {}
-    for share_id, host in conn.execute(_HOSTS, {"ids": [*same, *different]}):
-        hosts.setdefault(share_id, set()).update([host] if host else [])
-    wanted = [hosts.get(share_id, set()) for share_id in same]
-    unwanted = set[str]().union(*(hosts.get(share_id, set()) for share_id in different))
-    return Pools(sorted(set.intersection(*wanted)) if wanted else None, sorted(unwanted))
+    named = conn.execute(_HOSTS, {"ids": [*same, *different]}).all()
+    wanted = [{row.host for row in named if row.share_id == each and row.host} for each in same]
+    unwanted = [row for row in named if row.share_id in different and row.host]
+    apart = frozenset(row.worker_host for row in unwanted if row.worker_host)
+    without = {row.host for row in unwanted if not row.worker_host}
+    for pool in {row.host for row in unwanted if row.worker_host}:
+        service_host = Host.parse(pool).service
+        if not server_hosts.can_stand_apart(conn, service_host, share_network_id, apart):
+            without.add(pool)
+    return Pools(sorted(set.intersection(*wanted)) if wanted else None, sorted(without), apart)
 
 
 def _locked(

@@ -54,7 +54,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
             subnets = share_ground.subnets_by_zone(
                 conn, network.id, zones, instance.availability_zone_id, specs
             )
-    hinted = affinity.pools_for(conn, share)
+    hinted = affinity.pools_for(conn, share, network_id)
     request = PlacementRequest(
         size=share.size,
         share_proto=share.share_proto,
@@ -70,7 +70,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     server_id = None
     if network is not None and subnets is not None:
         on_subnets = subnets[instance.availability_zone_id]
-        server_id = share_ground.server_for(conn, network, host, on_subnets)
+        server_id = share_ground.server_for(conn, network, host, on_subnets, hinted.apart_from)
     placement.release(conn, instance.host, share.size)
     changed = {"host": str(host), "share_server_id": server_id, "updated_at": utcnow()}
     conn.execute(

@@ -150,7 +150,7 @@ def _ground(conn: Connection, caller: Caller, terms: _Terms) -> tuple[Ground, Po
     group = group_id and share_membership.hold(
         conn, group_id, network, terms.share_type.id, terms.zone_id
     )
-    hinted = affinity.hold(conn, caller, terms.request)
+    hinted = affinity.hold(conn, caller, terms.request, network and network.id)
     if terms.source is not None:
         ground = share_ground.of_source(
             conn, network, terms.source, terms.share_type.id, terms.zone_id
@@ -210,7 +210,9 @@ def _place(
     zone = next((key for key, name in zones.items() if name == chosen.availability_zone), None)
     server_id = ground.share_server_id
     if ground.network is not None and buckets is not None and zone is not None:
-        server_id = share_ground.server_for(conn, ground.network, chosen.host, buckets[zone])
+        server_id = share_ground.server_for(
+            conn, ground.network, chosen.host, buckets[zone], hinted.apart_from
+        )
     choice = choices.get(zone or "", any_choice)
     return _Place(chosen, zone or ground.zone_id, server_id, choice)
 

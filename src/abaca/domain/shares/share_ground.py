@@ -3,7 +3,7 @@ place to which it is bound, and the choice of its share server."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -197,10 +197,14 @@ def on_several(
 
 
 def server_for(
-    conn: Connection, network: sa.Row[Any], host: Host, subnets: Sequence[sa.Row[Any]]
+    conn: Connection,
+    network: sa.Row[Any],
+    host: Host,
+    subnets: Sequence[sa.Row[Any]],
+    rather_not: Collection[str] = (),
 ) -> str:
     """The id of a share server on that back end that is on exactly these subnets of the network; a
-    new one if there is none."""
+    new one if there is none. `rather_not`: the worker hosts that a new one is to stay away from."""
     subnet_ids = [each.id for each in subnets]
     existing = share_servers.choose(conn, network.id, host.service, subnet_ids)
     if existing is not None:
@@ -217,6 +221,7 @@ def server_for(
         network,
         host.service,
         subnet_ids,
+        rather_not=rather_not,
         network_allocation_update_support=support.network_allocation_update_support,
         share_server_subnet_removal_support=support.share_server_subnet_removal_support,
         security_service_update_support=support.security_service_update_support,
