@@ -4,7 +4,9 @@ root, how long the Linux back end needs to come back after a reboot; `python -m 
 [--files 100 100000]`, as root, how long clients wait for a share that is reverted; `python -m bench
 walls [--rounds 5]`, as root, what the walls around an NFS server cost; `python -m bench outage
 [--rounds 5]`, as root, what clients wait for when their NFS server is killed; `python -m bench
-pages [--quick]` measures what 100 open web pages cost others."""
+pages [--quick]` measures what 100 open web pages cost others; `python -m bench hosts [--quick]
+[--servers 50] [--rounds 5]`, as root, what it takes when a host dies whose share servers others
+take over, and what CephFS and tunnels cost."""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import signal
 import sys
 from types import FrameType
 
-from bench import outage, pages, peer, reboot, reverts, single, walls
+from bench import hosts, outage, pages, peer, reboot, reverts, single, walls
 
 GROUPS = ("reads", "creations", "additions", "footprint")
 
@@ -24,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("abaca", "peer", "reboot", "reverts", "walls", "outage", "pages"),
+        choices=("abaca", "peer", "reboot", "reverts", "walls", "outage", "pages", "hosts"),
         default="abaca",
     )
     parser.add_argument(
@@ -37,7 +39,7 @@ def main() -> None:
         "--databases", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql")
     )
     parser.add_argument(
-        "--servers", type=int, default=50, help="share servers that are lost and come back (reboot)"
+        "--servers", type=int, default=50, help="share servers that are lost (reboot, hosts)"
     )
     parser.add_argument(
         "--files",
@@ -47,7 +49,7 @@ def main() -> None:
         help="in the shares that are reverted (reverts)",
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, help="how often each is measured (walls, outage)"
+        "--rounds", type=int, default=5, help="how often each is measured (walls, outage, hosts)"
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -63,6 +65,8 @@ def main() -> None:
         outage.run(arguments.rounds)
     elif arguments.what == "pages":
         pages.run(arguments.databases, quick=arguments.quick)
+    elif arguments.what == "hosts":
+        hosts.run(arguments.servers, arguments.rounds, quick=arguments.quick)
     else:
         single.run(arguments.databases, arguments.only, quick=arguments.quick)
 

@@ -98,23 +98,23 @@ def _measured(
         folder = client.handle_of(f"shares/{share.id}")
         # once nobody's locks are waited for any more
         patiently(lambda: client.put(folder, "first", b""))
-        handles, created = _timed(FILES, lambda number: client.put(folder, f"file{number}", b""))
-        _, known = _timed(
+        handles, created = timed(FILES, lambda number: client.put(folder, f"file{number}", b""))
+        _, known = timed(
             FILES, lambda number: client.run(putfh(handles[number]), getattr("size", "time_modify"))
         )
         file = client.open(folder, "large", create=True)
         commit = [putfh(file.handle), ops.commit()]
-        _, written = _timed(
+        _, written = timed(
             CHUNKS,
             lambda number: client.write(file, number * CHUNK, DATA, ops.UNSTABLE),
             lambda: client.run(*commit),
         )
-        _, was_read = _timed(CHUNKS, lambda number: client.read(file, number * CHUNK, CHUNK))
+        _, was_read = timed(CHUNKS, lambda number: client.read(file, number * CHUNK, CHUNK))
         client.close(file)
     resident = conditions.usage([_pid(site, server)], children=False).rss
     start()  # now it knows no file
     with Client41(netns, ADDRESS) as client:
-        _, cold = _timed(
+        _, cold = timed(
             FILES, lambda number: client.run(putfh(handles[number]), getattr("size", "time_modify"))
         )
     for path in site.driver.pool.path(share.id).iterdir():
@@ -122,7 +122,7 @@ def _measured(
     return [started, created, known, cold, written * CHUNK / 1e6, was_read * CHUNK / 1e6, resident]
 
 
-def _timed(
+def timed(
     times: int, act: Callable[[int], Any], last: Callable[[], object] = lambda: None
 ) -> tuple[list[Any], float]:
     """(results, how many a second)."""

@@ -458,6 +458,11 @@ class WorkerProcess:
         self._process.start()
 
     @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs; negative: killed by that signal."""
         return self._process.exitcode

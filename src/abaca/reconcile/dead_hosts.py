@@ -43,11 +43,13 @@ Place = tuple[str, str]  # host@backend, what its driver has named
 @dataclass
 class _Seen:
     """Of a peer. `answered`: where, while its worker lived. `lost_at`, `silent_at`: since when
-    without a break its lease has ended, and it answers nowhere. `told`: why it is left alone."""
+    without a break its lease has ended, and it answers nowhere; `looks`: how many have found that.
+    `told`: why it is left alone."""
 
     answered: set[Place] = field(default_factory=set)
     lost_at: float | None = None
     silent_at: float | None = None
+    looks: int = 0
     told: str | None = None
 
 
@@ -85,7 +87,7 @@ class DeadHosts:
         with read(self._engine) as conn:
             peers = failovers.peers(conn, self._runtime.worker_host)
         answering, unasked = self._ask(peers)
-        self._looked_at = began
+        self._looked_at, asked = began, time.monotonic()
         dead = []
         for peer in peers:
             seen = self._seen.setdefault(peer.name, _Seen())
@@ -94,7 +96,7 @@ class DeadHosts:
                 if peer.lives:
                     seen.answered = (seen.answered | answering) & _places(peer)
                     self._tell(peer, None)
-            elif self._is_dead(peer, seen, answering, unasked, began):
+            elif self._is_dead(peer, seen, answering, unasked, (began, asked)):
                 dead.append(peer)
         others = [peer for peer in peers if not peer.is_fenced]
         is_alone = len(others) > 1 and not answering and not any(peer.lives for peer in others)
@@ -110,14 +112,18 @@ class DeadHosts:
         seen: _Seen,
         answering: set[Place],
         unasked: Mapping[str, str],
-        now: float,
+        look: tuple[float, float],
     ) -> bool:
-        """Whether it has been so for long enough; if not, it is told what speaks against it."""
-        seen.lost_at = now if seen.lost_at is None else seen.lost_at
+        """Whether it has been so for long enough; if not, it is told what speaks against it.
+        `look`: when this one began, and when answers were no longer waited for."""
+        began, now = look
+        seen.lost_at = began if seen.lost_at is None else seen.lost_at
         known = {place for place in seen.answered if place[0] not in unasked}
         if known and not known & answering:
-            seen.silent_at = now if seen.silent_at is None else seen.silent_at
-            return now - seen.silent_at >= self._delay
+            if seen.silent_at is None:
+                seen.silent_at, seen.looks = began, 0
+            seen.looks += 1
+            return seen.looks > LOOKS and now - seen.silent_at >= self._delay
         seen.silent_at = None
         if now - seen.lost_at >= self._delay:
             why = "; ".join(unasked[name] for name in sorted(unasked.keys() & peer.places.keys()))

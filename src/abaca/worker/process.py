@@ -208,7 +208,7 @@ class Worker:
             delay_seconds=failover.delay_seconds,
             pause_seconds=failover.pause_seconds,
         )
-        self._in_background("dead hosts", dead_hosts.look, dead_hosts.interval)
+        self._in_background("dead hosts", dead_hosts.look, dead_hosts.interval, is_paced=True)
 
     def _housekeeping(self) -> None:
         """Each pass by itself: one that fails keeps no other from its work."""
@@ -306,11 +306,13 @@ class Worker:
         every_seconds: float,
         *,
         is_awaited: bool = True,
+        is_paced: bool = False,
     ) -> None:
         """`is_awaited`: a worker that stops waits for it."""
         thread = Thread(
             target=passes.repeat,
             args=(name, work, every_seconds, self._stopping),
+            kwargs={"is_paced": is_paced},
             name=name,
             daemon=True,
         )

@@ -6,6 +6,7 @@ import errno
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from abaca.drivers.linux import namespaces
@@ -128,12 +129,10 @@ class CephFileSystems:
     def fence(self, server_id: str) -> None:
         """Shut out whatever uses the data of a share server: its users go with their keys, then
         their sessions end, and the OSDs take nothing more from those clients."""
-        self._forget_recovery(server_id)
-        try:
+        with suppress(NotThere):  # nothing was ever there
             self.of(server_id)
-        except NotThere:
-            return  # nothing was ever there
-        self._pool(server_id).shut_out()
+            self._pool(server_id).shut_out()
+        self._forget_recovery(server_id)
 
     def remove(self, server_id: str) -> None:
         if self._pool(server_id).end_clients():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -120,14 +120,22 @@ class CephPool:
     def shut_out(self) -> None:
         """Take the keys of all shares away, and end all sessions by them. Who still runs gets
         nothing with its key, and the OSDs refuse what it sends: a session that ends so is
-        blocklisted."""
+        blocklisted.
+
+        Before, too: a monitor that has just taken a key away waits for a second before it
+        blocklists, and clients would wait for that.
+        """
         users = [self._user(share_id) for share_id in self.contents()]
         with errors_sorted(f"shutting out clients of {self._group}"):
+            self._evict(users)
             for user in users:
                 self._cluster.mon("auth rm", entity=f"client.{user}")
-            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="evict") as threads:
-                # each waits for a map of the OSDs
-                list(threads.map(lambda user: self._cluster.ask("evict", user), users))
+            self._evict(users)  # those that have come back until their key was gone
+
+    def _evict(self, users: Iterable[str]) -> None:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="evict") as threads:
+            # each waits for a map of the OSDs
+            list(threads.map(lambda user: self._cluster.ask("evict", user), users))
 
     def create(self, share_id: str, size_gib: int) -> None:
         with self._lock, errors_sorted(f"share {share_id}"):
