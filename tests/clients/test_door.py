@@ -24,8 +24,9 @@ import sqlalchemy as sa
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import share_instances, share_types, shares
 from tests.api_process import Server, serving
+from tests.databases import Databases
 from tests.raw_http import Answer, Connection, basic, request, unverified
-from tests.stack import wait_for
+from tests.stack import initialise, wait_for
 
 pytestmark = [
     pytest.mark.sampled_file(8),
@@ -465,23 +466,56 @@ def test_what_can_wait_takes_no_thread_of_what_cannot(server: Server, has_body: 
     assert [answer and answer.status for answer in answers] == [expected] * 4
 
 
+def test_nor_do_the_later_parts_of_its_long_lists(postgresql_databases: Databases) -> None:
+    """Those of four lists wait for a lock of the database; the others have two threads."""
+    url = postgresql_databases.create_from(initialise)
+    with serving(url, **{"api.workers": 1, "api.threads": 2}) as server, ExitStack() as stack:
+        made = _make_shares(server, 2000, url=url)
+        server.start()
+        honest(server)
+        slow = [stack.enter_context(_slow_reader(server, "Priority: u=6")) for _ in range(4)]
+        engine = create_engine(url)
+        with begin(engine) as conn, ThreadPoolExecutor(4) as readers:
+            conn.execute(sa.text("LOCK TABLE shares IN ACCESS EXCLUSIVE MODE"))
+            whole = [readers.submit(_rest, connection) for connection in slow]
+            waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            wait_for(lambda: conn.scalar(waiting) > 0, 20)
+            Event().wait(1)
+            honest(server)
+            assert not any(each.done() for each in whole)
+            conn.rollback()
+            assert all(made[-1].encode() in each.result(60) for each in whole)
+        engine.dispose()
+
+
+def _rest(connection: Connection) -> bytes:
+    """What comes until the end of a chunked answer."""
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    found = b""
+    while not found.endswith(b"0\r\n\r\n"):
+        found += connection.socket.recv(65536)
+    return found
+
+
 def _resident(server: Server) -> int:
     """Bytes of memory that the server's processes have."""
     return sum(psutil.Process(pid).memory_info().rss for pid in server.pids())
 
 
-def _slow_reader(server: Server) -> Connection:
+def _slow_reader(server: Server, *lines: str) -> Connection:
     """It asks for all, and reads the beginning only."""
-    connection = Connection(server.port)
+    connection = Connection(server.port, 60)
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.send(request("GET", "/v2/shares/detail", credentials=ROOT))
+    connection.send(request("GET", "/v2/shares/detail", *lines, credentials=ROOT))
     assert connection.socket.recv(1000).startswith(b"HTTP/1.1 200")
     return connection
 
 
-def _make_shares(server: Server, number: int, metadata: dict[str, str] | None = None) -> list[str]:
+def _make_shares(
+    server: Server, number: int, metadata: dict[str, str] | None = None, url: str | None = None
+) -> list[str]:
     """So many rows; their ids, the newest first."""
-    engine = create_engine(f"sqlite:///{server.folder}/db/abaca.sqlite")
+    engine = create_engine(url or f"sqlite:///{server.folder}/db/abaca.sqlite")
     now = utcnow()
     rows = [
         {"id": str(uuid4()), "project_id": "red", "user_id": "root", "display_name": f"share {n}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Lock
 
 import pytest
@@ -67,6 +68,20 @@ def test_what_waits_for_the_threads_is_bounded_for_a_client_and_in_all() -> None
             threads.carry_out(f"client-{number}", order.work("many"))
     order.go.set()
     wait_for(lambda: len(order.done) == 512, 10)
+
+
+def test_a_few_clients_leave_places_for_others() -> None:
+    """However much six of them want, for however long."""
+    threads, order = RequestThreads(1), Order()
+    threads.carry_out("x", order.hold)
+    wait_for(lambda: order.held == 1, 5)
+    for number in range(6 * 128):
+        with suppress(Busy):
+            threads.carry_out(f"flood-{number % 6}", order.work("flood"))
+    for _ in range(30):
+        threads.carry_out("honest", order.work("honest"))
+    order.go.set()
+    wait_for(lambda: order.done.count("honest") == 30, 10)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

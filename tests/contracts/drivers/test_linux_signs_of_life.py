@@ -3,11 +3,17 @@ namespaces play hosts."""
 
 from __future__ import annotations
 
+import os
+import struct
+import time
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
+from abaca.addresses import Address
 from abaca.drivers.linux import namespaces, signs_of_life
+from abaca.drivers.linux.neighbour_frames import checksum
 from abaca.errors import BackendError
 from abaca.values import TunnelEnd
 from tests.played_hosts import Underlay, ip
@@ -46,6 +52,64 @@ def test_tunnels_are_asked_from_where_the_worker_is(network: Underlay) -> None:
     assert namespaces.inside(here, ask) == [f"tunnel {other}"]
 
 
+def test_a_flood_of_answers_that_nobody_asked_for_hides_no_real_one(network: Underlay) -> None:
+    """More than a socket keeps, by a stranger on that network."""
+    here, _, stranger = (network.machine(number) for number in (1, 2, 3))
+    mark, other = os.urandom(16), ip_address(network.address(2))
+    forged = _reply(other.version, os.urandom(16))
+    with (
+        namespaces.inside(here, lambda _: signs_of_life._raw(other.version, mark)) as raw,
+        namespaces.inside(stranger, lambda _: signs_of_life._raw(other.version, mark)) as sender,
+    ):
+        for _ in range(2000):
+            sender.sendto(forged, (network.address(1), 0))
+        signs_of_life._send("storage", raw, other, mark)
+        found: set[Address] = set()
+        until = time.monotonic() + 2
+        while not found and time.monotonic() < until:
+            found = signs_of_life._heard(other.version, raw, mark, 1)
+    assert found == {other}
+
+
+def test_what_does_not_end_with_the_mark_is_not_heard(network: Underlay) -> None:
+    """Of any length."""
+    here, there = network.machine(1), network.machine(2)
+    mark, version = os.urandom(16), 6 if ":" in network.network else 4
+    bodies = [bytes(size) for size in (0, 1, 8, 15, 16, 23, 60_000)]
+    bodies += [mark[1:], mark[:15] + b"\0", b"\0" + mark[1:], mark + b"x"]
+    for each in range(3):
+        bodies.append(mark[: 4 * each] + bytes(4) + mark[4 * each + 4 :])
+    with (
+        namespaces.inside(here, lambda _: signs_of_life._raw(version, mark)) as raw,
+        namespaces.inside(there, lambda _: signs_of_life._raw(version, mark)) as sender,
+    ):
+        for body in [*bodies, mark]:
+            sender.sendto(_reply(version, body), (network.address(1), 0))
+        raw.settimeout(5)
+        assert raw.recv(65_536).endswith(mark)
+        raw.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            raw.recv(65_536)
+
+
+def test_many_that_are_gone_keep_nobody_waiting(network: Underlay) -> None:
+    """The kernel keeps requests to them for seconds."""
+    here, _ = network.machine(1), network.machine(2)
+    asked = [f"storage {network.address(number)}" for number in range(2, 250)]
+    began = time.monotonic()
+    assert signs_of_life.answering(here, asked) == asked[:1]
+    assert time.monotonic() - began < 2 * signs_of_life.LISTEN_SECONDS
+
+
+def test_of_whom_this_host_cannot_ask_nothing_is_known(network: Underlay) -> None:
+    """A route, or a packet filter, of its own forbids it."""
+    here, other = network.machine(1), network.address(2)
+    network.machine(2)
+    ip("-n", here, "route", "add", "prohibit", other)
+    with pytest.raises(BackendError, match=f"does not reach {other} .*: Permission denied"):
+        signs_of_life.answering(here, [f"storage {other}"])
+
+
 def test_a_host_tells_where_it_is_reached(network: Underlay) -> None:
     here, own = network.machine(1), network.address(1)
     end = TunnelEnd(address="10.98.0.1/24", port=4789)
@@ -79,3 +143,11 @@ def test_what_is_no_address_of_a_machine_is_not_asked(place: str) -> None:
         ]
     finally:
         underlay.close()
+
+
+def _reply(version: int, body: bytes) -> bytes:
+    """An echo reply with that after its head."""
+    message = struct.pack("!BBHHH", {4: 0, 6: 129}[version], 0, 0, 0, 1) + body
+    if version == 6:  # the kernel sums up
+        return message
+    return message[:2] + struct.pack("!H", checksum(message + bytes(len(body) % 2))) + message[4:]

@@ -186,7 +186,8 @@ class Door:
             return None
         transport = protocol.response_stream(int(status[:3]), headers)
         return asyncio.run_coroutine_threadsafe(
-            self._send(transport, iter(body), client, reader), self._loop
+            self._send(transport, iter(body), client, reader, self._threads_for(environ)),
+            self._loop,
         )
 
     def _has_room_for(self, size: int, client: str, peer: str) -> bool:
@@ -204,16 +205,21 @@ class Door:
             self._loop.call_later(_LOOK_SECONDS, self._look_at_large_answers)
 
     async def _send(
-        self, transport: Any, parts: Iterator[bytes], client: str, reader: Reader
+        self,
+        transport: Any,
+        parts: Iterator[bytes],
+        client: str,
+        reader: Reader,
+        threads: RequestThreads,
     ) -> None:
-        """Send part after part. A thread makes each, when most of those before have been taken;
-        none waits for the client.
+        """Send part after part. One of `threads` makes each, when most of those before have been
+        taken; none waits for the client.
 
         Granian itself keeps whatever it is given, however slowly that is taken.
         """
         sent = 0
         try:
-            while part := await self._made(parts, client):
+            while part := await _made(parts, client, threads):
                 await transport.send_bytes(part)
                 sent += len(part)
                 while (taken := reader.taken()) is not None and sent - taken > _UNTAKEN:
@@ -225,25 +231,6 @@ class Door:
         finally:
             reader.release()
 
-    async def _made(self, parts: Iterator[bytes], client: str) -> bytes:
-        """The next part, empty after the last."""
-        made: Future[bytes] = Future()
-
-        def make() -> None:
-            part = b""
-            try:
-                part = next(parts, b"")
-            finally:  # a bug ends the answer, and then this thread
-                made.set_result(part)
-
-        while True:
-            try:
-                self._threads.carry_out(client, make)
-            except Busy:
-                await asyncio.sleep(_AGAIN)
-            else:
-                return await asyncio.wrap_future(made)
-
     def _refuse(self, scope: Any, protocol: Any, refusal: CallerError, began: float) -> None:
         request_id, seconds = log_context.new_request_id(), time.perf_counter() - began
         metrics.count(scope.method, "none", refusal.status, seconds)
@@ -251,6 +238,26 @@ class Door:
             address = environment.plain_address(scope.client.rpartition(":")[0])
             self._audit.refused(scope.method, scope.path, address, refusal.status, seconds)
         protocol.response_bytes(refusal.status, *_answer_to(refusal, request_id))
+
+
+async def _made(parts: Iterator[bytes], client: str, threads: RequestThreads) -> bytes:
+    """The next part, empty after the last."""
+    made: Future[bytes] = Future()
+
+    def make() -> None:
+        part = b""
+        try:
+            part = next(parts, b"")
+        finally:  # a bug ends the answer, and then this thread
+            made.set_result(part)
+
+    while True:
+        try:
+            threads.carry_out(client, make)
+        except Busy:
+            await asyncio.sleep(_AGAIN)
+        else:
+            return await asyncio.wrap_future(made)
 
 
 def _say_busy(protocol: Any) -> None:

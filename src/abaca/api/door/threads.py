@@ -1,5 +1,9 @@
 """The few threads that carry requests out, and those that wait for one: bounded in number, and for
-each client; clients take turns."""
+each client; clients take turns.
+
+A client may have as many waiting as places are free. So a few clients that want all places leave
+some: of `n` of them each has one place in `n + 1`, and as many are left for others.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,8 @@ class RequestThreads:
         """Have a thread do it when its turn has come. Raises Busy when too many wait."""
         with self._lock:
             waiting = self._waiting.get(client) or deque()
-            if self._signals.qsize() >= _WAITING or len(waiting) >= _OF_ONE_CLIENT:
+            free = _WAITING - self._signals.qsize()
+            if len(waiting) >= min(free, _OF_ONE_CLIENT):
                 raise Busy()
             waiting.append(work)
             self._waiting[client] = waiting

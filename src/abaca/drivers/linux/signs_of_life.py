@@ -3,11 +3,14 @@ share servers need, that of the storage and that of the tunnels between hosts.
 
 Not by a call to a file server: tunnels carry no answer to a host without a port on that network,
 and whoever is on a tenant's network could answer in its place.
+
+Whoever is on the network of storage or tunnels can send this host any number of ICMP messages, and
+learn no mark but by answering at a host's own address. The kernel throws away all others.
 """
 
 from __future__ import annotations
 
-import errno
+import ctypes
 import os
 import socket
 import struct
@@ -35,6 +38,10 @@ LISTEN_SECONDS = 1.5
 _MARK_BYTES = 16
 _LONGEST_ANSWER = 256
 _UNIVERSE = 0  # RT_SCOPE_UNIVERSE: an address not of the link or of this machine only
+_SO_ATTACH_FILTER, _SO_SNDBUFFORCE = 26, 32
+_UNDER_WAY = 2 * 1024 * 1024
+"""Bytes. Linux keeps requests to who is gone for seconds, about 1 KiB each; with less room than for
+all of them the next one would wait."""
 _PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _REQUEST, _REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
@@ -84,7 +91,7 @@ def _answering(network: str, asked: Collection[Address], links: IPRoute) -> set[
     began = time.monotonic()
     with ExitStack() as opened:
         raws = {
-            version: opened.enter_context(_raw(version))
+            version: opened.enter_context(_raw(version, mark))
             for version in sorted({each.version for each in left})
         }
         for number in range(REQUESTS):
@@ -108,19 +115,38 @@ def _is_of_a_machine(address: Address) -> bool:
     )
 
 
-def _raw(version: int) -> socket.socket:
-    return socket.socket(_FAMILY[version], socket.SOCK_RAW, _PROTOCOL[version])
+def _raw(version: int, mark: bytes) -> socket.socket:
+    """It hears only what ends with `mark`, whatever else is sent to this host."""
+    made = socket.socket(_FAMILY[version], socket.SOCK_RAW, _PROTOCOL[version])
+    program = ctypes.create_string_buffer(_filter(mark))
+    attached = struct.pack("HP", len(program.raw) // 8, ctypes.addressof(program))
+    made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+    made.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _UNDER_WAY)
+    return made
+
+
+def _filter(mark: bytes) -> bytes:
+    """A program of classic BPF: whether a message ends with that."""
+    words = struct.unpack(f"!{len(mark) // 4}I", mark)
+    steps = [(0x80, 0, 0, 0), (0x14, 0, 0, len(mark)), (0x07, 0, 0, 0)]  # X = length - len(mark)
+    for number, word in enumerate(words):
+        to_the_end = 2 * (len(words) - number) - 1
+        steps += [(0x40, 0, 0, 4 * number), (0x15, 0, to_the_end, word)]  # is [X + …] the word?
+    steps += [(0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)]  # all of it; nothing
+    return b"".join(struct.pack("HBBI", *step) for step in steps)
 
 
 def _send(network: str, raw: socket.socket, address: Address, mark: bytes) -> None:
+    """Raises Unavailable when this host cannot, which says nothing of the other one."""
     message = struct.pack("!BBHHH", _REQUEST[address.version], 0, 0, 0, 1) + mark
     if address.version == 4:  # of version 6 the kernel sums up
         message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
     try:
-        raw.sendto(message, (str(address), 0))
+        raw.sendto(message, socket.MSG_DONTWAIT, (str(address), 0))
     except OSError as error:
-        if error.errno in (errno.ENETUNREACH, errno.ENETDOWN):
-            raise Unavailable(f"this host does not reach {address} ({network} network)") from error
+        raise Unavailable(
+            f"this host does not reach {address} ({network} network): {error.strerror}"
+        ) from error
 
 
 def _heard(version: int, raw: socket.socket, mark: bytes, seconds: float) -> set[Address]:
