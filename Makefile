@@ -66,7 +66,7 @@ walk: venv ## kill the worker at every step of every workflow, and let every ste
 	    tests/operations/test_next_pool.py::test_killed_anywhere_it_ends_the_same
 
 .PHONY: crash
-crash: system venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux)
+crash: system venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux|ceph)
 	@$(BIN)/python -m tests.crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FORM),--form $(FORM))
 
 .PHONY: attack

@@ -1,5 +1,5 @@
-"""`python -m tests.crash [--seed N] [--minutes M] [--form fake|linux]`: random operations under
-random kills, and a report of them."""
+"""`python -m tests.crash [--seed N] [--minutes M] [--form fake|linux|ceph]`: random operations
+under random kills, and a report of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from tests import ceph_cluster
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.crash.campaign import Campaign
 from tests.crash.site import FORMS, Site, site
@@ -33,11 +34,13 @@ def main() -> int:
         "--form",
         choices=sorted(FORMS),
         default="fake",
-        help="the back end (default: fake; linux needs root)",
+        help="the back end (default: fake; the others need root, ceph a Ceph)",
     )
     parser.add_argument("--log", type=Path, help="keep what the processes said in this file")
     arguments = parser.parse_args()
-    if arguments.form == "linux" and (reason := unavailable_reason()):
+    if arguments.form != "fake" and (reason := unavailable_reason()):
+        parser.error(reason)
+    if arguments.form == "ceph" and (reason := ceph_cluster.unavailable_reason()):
         parser.error(reason)
     # as an exception: all that runs is ended first
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))

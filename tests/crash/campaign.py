@@ -41,7 +41,13 @@ KILLS = {
     "worker postgresql": 1,
     "api worker postgresql": 1,
 }
+CEPH_KILLS = {"mon": 5, "mgr": 4, "osd": 5, "mds": 6, "worker mds": 2, "mon mgr osd mds": 2}
 LONGEST_DOWN = 1.5
+OF_CEPH = {
+    name: value
+    for name, value in SPECS.items()
+    if name not in ("revert_to_snapshot_support", "mount_snapshot_support")
+}
 STAYS = {
     *(
         "availability_zones",
@@ -75,6 +81,7 @@ class Measure(NamedTuple):
 MEASURES = {
     "fake": Measure(4, 45.0, (0.0, 0.3), (0.3, 8.0), 90.0),
     "linux": Measure(2, 60.0, (0.1, 0.8), (1.0, 14.0), 150.0),
+    "ceph": Measure(2, 60.0, (0.3, 1.6), (2.0, 14.0), 300.0),
 }
 
 
@@ -154,7 +161,8 @@ class Campaign:
             client.types = types
             client.settle_in()
         began = time.monotonic()
-        killer = decisions(self.seed, "killer", KILLS, *self.measure.kill_pauses)
+        kills = KILLS | (CEPH_KILLS if self.site.ceph else {})
+        killer = decisions(self.seed, "killer", kills, *self.measure.kill_pauses)
         sequences = [
             decisions(self.seed, client.name, client.weights, *self.measure.pauses)
             for client in self.clients
@@ -176,7 +184,7 @@ class Campaign:
         """Of shares on share servers, and of others, which may have mount point names."""
         stack = self.site.stack
         specs = {
-            SHARE_TYPE: SPECS,
+            SHARE_TYPE: OF_CEPH if self.site.ceph else SPECS,
             PLAIN_TYPE: {
                 **SPECS,
                 HANDLES_SERVERS: "False",
@@ -245,7 +253,7 @@ class Campaign:
             fakes.append(BACKEND)
         else:
             self.report.violations += linux_world.violations(
-                engine, self.site.namespace, self.site.worker_folder, BACKEND
+                engine, self.site.namespace, self.site.worker_folder, BACKEND, self.site.ceph
             )
             found, tried = visits.violations(self.site.namespace, self.tenants)
             self.report.violations += found
@@ -340,13 +348,16 @@ class Campaign:
             for row in used
             if any(isinstance(value, int) and value for value in row.values())
         ]
-        if self.site.form == "linux":
+        if self.site.form != "fake":
             there = inventory.leftovers(self.site.namespace, self.site.worker_folder)
             left += [
                 f"{kind} are left: {there[kind]}"
                 for kind in ("links", "processes", "exports", "subvolumes")
                 if there[kind]
             ]
+        if self.site.ceph:
+            stored = linux_world.in_ceph(self.site.ceph, self.site.namespace)
+            left += [f"{kind} are left in Ceph: {names}" for kind, names in stored.items() if names]
         return left
 
     def _ended(self) -> Report:

@@ -3,6 +3,7 @@ nothing else."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,15 +24,26 @@ from abaca.db.tables import (
 from abaca.drivers.linux import inventory, namespaces, routing
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
 from abaca.drivers.linux.layout import Layout
+from abaca.drivers.linux.pools.cephfs.cluster import Cluster, Reached
+from abaca.drivers.linux.pools.cephfs.file_systems import PROOF
+from abaca.drivers.linux.pools.cephfs.pool import VOLUMES
 from abaca.drivers.linux.wires import plugging
 from abaca.drivers.linux.wires.interface import Port
+from tests.ceph_cluster import FILESYSTEM, Ceph
 
 RT_SCOPE_UNIVERSE = 0
+_IS_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str) -> list[str]:
+def violations(
+    engine: Engine,
+    namespace: str,
+    worker_folder: Path,
+    backend: str,
+    ceph: Ceph | None = None,
+) -> list[str]:
     """No client may be attached. Everything must have ended well: nouns in error are expected to be
-    whole, too."""
+    whole, too. `ceph`: shares are in that, not in a pool of this machine."""
     layout = Layout(namespace, worker_folder, backend)
     with read(engine) as conn:
         # One that never became active has nothing here, nor have its shares: it goes by itself
@@ -95,23 +107,35 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
         there["links"],
         [*ports, *{plugging.bridge_name(row.neutron_net_id) for row in held}],
     )
-    mounted = [layout.state / "pool"]
+    mounted = [] if ceph else [layout.state / "pool"]
     for one in map(layout.server, servers):
         mounted += [one.mounts, one.logs, one.run, one.exports, one.recovery]
-    mounted += (layout.server(server).mount_point(id_) for id_, server in published.items())
+    if ceph is None:
+        mounted += (layout.server(server).mount_point(id_) for id_, server in published.items())
     found += _compared("mount", there["mounts"], map(str, mounted))
     found += _compared(
         "export file",
         there["exports"],
         (str(layout.server(server).export_file(id_)) for id_, server in published.items()),
     )
-    pool = layout.state / "pool" / namespace
-    found += _compared(
-        "subvolume", there["subvolumes"], (str(pool / id_) for id_ in (*instances, *snapshots))
-    )
+    if ceph is None:
+        pool = layout.state / "pool" / namespace
+        found += _compared(
+            "subvolume", there["subvolumes"], (str(pool / id_) for id_ in (*instances, *snapshots))
+        )
+    else:
+        of_snapshots = {f"{server}/{id_}" for id_, (server, _) in snapshots.items()}
+        wanted = {
+            "groups": servers,
+            "subvolumes": {f"{server}/{id_}" for id_, server in instances.items()},
+            "snapshots": of_snapshots,
+            "users": {*instances, *(f"nfs.{server}" for server in servers)},
+        }
+        for kind, names in in_ceph(ceph, namespace).items():
+            found += _compared(f"of {kind} in Ceph,", names, wanted[kind])
     found += _compared("folder of a server", _names(layout.servers), servers)
     found += _compared("run folder of a server", _names(layout.run), servers)
-    if len(there["loop_devices"]) != 1:
+    if len(there["loop_devices"]) != (0 if ceph else 1):
         found.append(f"loop devices: {there['loop_devices']}")
     if len(there["processes"]) != 2 * len(servers):
         found.append(f"{len(there['processes'])} processes for {len(servers)} servers")
@@ -130,6 +154,42 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
                 f"export told to the NFS server {server}", told, map(str, export_ids(one).values())
             )
     return found
+
+
+def in_ceph(ceph: Ceph, prefix: str) -> dict[str, set[str]]:
+    """What of an installation is there, by kind, without prefixes: groups, subvolumes and snapshots
+    as `group/name`, users. What the proof at each start needs is left out."""
+    reached = Reached(str(ceph.config), "admin", str(ceph.keyring), FILESYSTEM, ceph.storage)
+    cluster = Cluster(reached, guard=lambda: None)
+    try:
+        groups = {
+            name.removeprefix(f"{prefix}."): cluster.ask("contents", f"{VOLUMES}/{name}")
+            for name in cluster.ask("names", VOLUMES)
+            if name.startswith(f"{prefix}.") and not name.startswith(f"{prefix}.{PROOF}")
+        }
+    finally:
+        cluster.close()
+    subvolumes = {
+        (group, name.removeprefix(f"{prefix}.")): each["snapshots"]
+        for group, contents in groups.items()
+        for name, each in contents.items()
+    }
+    (known,) = ceph.ask(("auth ls", "", {}))
+    entities = [each["entity"] for each in known["auth_dump"]]
+    users = {
+        kind + entity.removeprefix(start)
+        for entity in entities
+        for kind, start in (
+            ("", f"client.abaca.{prefix}."), ("nfs.", f"client.abaca.nfs.{prefix}.")
+        )
+        if entity.startswith(start)
+    }  # fmt: skip
+    return {
+        "groups": {*groups},
+        "subvolumes": {f"{group}/{name}" for group, name in subvolumes},
+        "snapshots": {f"{group}/{id_}" for (group, _), ids in subvolumes.items() for id_ in ids},
+        "users": {name for name in users if _IS_ID.fullmatch(name.removeprefix("nfs."))},
+    }
 
 
 def addresses_in(namespace: str) -> set[str]:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
@@ -22,6 +22,7 @@ from abaca.admin import state_dir
 from abaca.domain.services import services
 from abaca.drivers.linux import inventory
 from abaca.worker.backends import network_namespace
+from tests.ceph_cluster import KINDS, Ceph, running
 from tests.databases import PostgresqlCluster, PostgresqlDatabases, find_postgresql
 from tests.service import Installation, reachable_folder, wait_until
 from tests.stack import Stack
@@ -31,6 +32,7 @@ BACKEND, PLAIN_BACKEND = "b1", "b2"
 FORMS = {
     "fake": "share_driver = fake\n",
     "linux": "share_driver = linux\npool_size_gib = 100\npool_sparse = true\n",
+    "ceph": "share_driver = linux\n",
 }
 KILLED = ("api", "worker", "postgresql")
 READY_SECONDS = 90.0
@@ -131,13 +133,20 @@ class Part:
 
 
 class Site:
-    """`form`: fake or linux. `conf` and `stack` look at the database and prepare it; what is asked
-    for goes over HTTP."""
+    """`form`: fake, linux or ceph, with a Ceph that runs. `conf` and `stack` look at the database
+    and prepare it; what is asked for goes over HTTP."""
 
     def __init__(
-        self, folder: Path, form: str, cluster: PostgresqlCluster, *, is_deferred: bool
+        self,
+        folder: Path,
+        form: str,
+        cluster: PostgresqlCluster,
+        ceph: Ceph | None,
+        *,
+        is_deferred: bool,
     ) -> None:
         self.form = form
+        self.ceph = ceph
         self.cluster = cluster
         self.installation = Installation(folder, None)
         url = PostgresqlDatabases(cluster.port).create()
@@ -148,7 +157,7 @@ class Site:
                 is_deferred=is_deferred,
                 url=url,
                 port=self.installation.port,
-                form=FORMS[form],
+                form=FORMS[form] + _lines(ceph.options() if ceph else {}),
             )
         )
         file = str(folder / "abaca.conf")
@@ -198,22 +207,34 @@ class Site:
         self.until_whole()
 
     def kill(self, names: Sequence[str], seconds: float) -> None:
-        """Kill these of KILLED at once, leave them down for so long, and start them again."""
+        """Kill these of KILLED and of Ceph's daemons at once, leave them down for so long, and
+        start them again."""
         self._disturbances += 1
         self._last = time.monotonic()
         self._api_kills += "api" in names
         try:
             for name in names:
-                self.cluster.kill() if name == "postgresql" else self.parts[name].kill()
+                self._kill(name)
             Event().wait(seconds)
             if "postgresql" in names:
                 self.cluster.resume()
+            for kind in KINDS:
+                if self.ceph and kind in names:
+                    self.ceph.daemon(kind)
             for name in names:
                 if name in self.parts:
                     self.parts[name].release()
         finally:
             self._last = time.monotonic()
             self._disturbances -= 1
+
+    def _kill(self, name: str) -> None:
+        if name in self.parts:
+            self.parts[name].kill()
+        elif name == "postgresql":
+            self.cluster.kill()
+        elif self.ceph is not None:
+            self.ceph.kill(name)
 
     def was_disturbed(self, since: float) -> bool:
         """Whether something was killed shortly before that moment or after it."""
@@ -224,7 +245,9 @@ class Site:
         )
 
     def until_whole(self) -> None:
-        """Wait until the API answers and the back end is up."""
+        """Wait until Ceph and the API answer and the back end is up."""
+        if self.ceph is not None:
+            self.ceph.await_ready()
         wait_until(self.installation.answers, "the API to answer", READY_SECONDS)
         wait_until(
             lambda: set(self._states()) == {"up"},
@@ -245,7 +268,7 @@ class Site:
             part.stop()
         if hasattr(self, "stack"):
             self.stack.close()
-        if self.form == "linux":
+        if self.form != "fake":
             inventory.remove_installation(self.namespace, self.worker_folder)
 
     def _states(self) -> list[Any]:
@@ -260,6 +283,10 @@ class Site:
                 self._last, self._api_returns = time.monotonic(), kills
 
 
+def _lines(options: Mapping[str, str]) -> str:
+    return "".join(f"{name} = {value}\n" for name, value in options.items())
+
+
 @contextmanager
 def site(form: str, seed: int, keep: Callable[[Site], None] = lambda _: None) -> Iterator[Site]:
     """One that is not prepared yet, taken away afterwards; with deferred deletion if the seed is
@@ -270,8 +297,12 @@ def site(form: str, seed: int, keep: Callable[[Site], None] = lambda _: None) ->
     cluster = PostgresqlCluster(binaries, is_durable=True)
     try:
         cluster.start()
-        with reachable_folder() as folder:
-            made = Site(folder, form, cluster, is_deferred=seed % 2 == 1)
+        with reachable_folder() as folder, ExitStack() as ending:
+            ceph = None
+            if form == "ceph":
+                (folder / "ceph").mkdir()
+                ceph = ending.enter_context(running(folder / "ceph", is_durable=True))
+            made = Site(folder, form, cluster, ceph, is_deferred=seed % 2 == 1)
             try:
                 yield made
             finally:

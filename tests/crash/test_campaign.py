@@ -10,7 +10,7 @@ from itertools import islice
 
 import pytest
 
-from tests import sample
+from tests import ceph_cluster, sample
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.crash.campaign import KILLS, Campaign, Report
 from tests.crash.customer import WEIGHTS
@@ -48,6 +48,14 @@ def test_nothing_is_lost_or_left_on_real_file_servers() -> None:
     if reason := unavailable_reason():
         pytest.skip(reason)
     report = run("linux")
+    assert report.kills.total() and report.accepted and report.visits
+
+
+@pytest.mark.root
+def test_nothing_is_lost_or_left_on_cephfs_whatever_of_ceph_is_killed() -> None:
+    if reason := unavailable_reason() or ceph_cluster.unavailable_reason():
+        pytest.skip(reason)
+    report = run("ceph")
     assert report.kills.total() and report.accepted and report.visits
 
 
