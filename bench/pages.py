@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 
 import sqlalchemy as sa
@@ -76,7 +77,8 @@ def run(databases: Sequence[str], *, quick: bool) -> None:
         finally:
             if postgresql is not None:
                 postgresql.stop()
-    report.table(["database", "view", "no page", f"{PAGES} pages", "CPU of the pages, cores"], body)
+    head = ["database", "view", "no page", f"{PAGES} pages", "CPU of the pages, cores"]
+    report.table([*head, "until a page shows a change, p50 / p99 / most, s"], body)
     report.say(
         f"A transaction of one UPDATE by a primary key, ms, {TRANSACTIONS} of each kind in turns, "
         "nothing else asking the database:"
@@ -111,22 +113,27 @@ def _version_costs(engine: Engine, share_id: str) -> list[str]:
 def _turns(service: Abaca, ids: list[str], view: str, seconds: float, rounds: int) -> list[str]:
     alone: list[float] = []
     beside: list[float] = []
+    shown: list[float] = []
     cpu = {False: 0.0, True: 0.0}
     for _ in range(rounds):
         for has_pages, latencies in ((False, alone), (True, beside)):
-            with _pages(service.target, view) if has_pages else _nothing():
+            with _pages(service.target, view, shown) if has_pages else _nothing():
                 before = _used(service)
                 latencies += _stream(service.target, ids, seconds)
                 cpu[has_pages] += _used(service) - before
     cores = (cpu[True] - cpu[False]) / (rounds * seconds)
-    return [_spread(alone), _spread(beside), f"{cores:.2f}"]
+    until_shown = " / ".join(f"{seconds:.1f}" for seconds in _spread(shown))
+    return [
+        *(" / ".join(map(ms, _spread(each))) for each in (alone, beside)),
+        f"{cores:.2f}",
+        until_shown,
+    ]
 
 
-def _spread(latencies: list[float]) -> str:
-    ordered = sorted(latencies)
-    return " / ".join(
-        ms(ordered[min(len(ordered) - 1, int(len(ordered) * part))]) for part in (0.5, 0.99, 1)
-    )
+def _spread(seconds: list[float]) -> list[float]:
+    """p50, p99, the longest."""
+    ordered = sorted(seconds)
+    return [ordered[min(len(ordered) - 1, int(len(ordered) * part))] for part in (0.5, 0.99, 1)]
 
 
 def _used(service: Abaca) -> float:
@@ -159,11 +166,12 @@ def _nothing() -> Iterator[None]:
 
 
 @contextmanager
-def _pages(target: Target, view: str) -> Iterator[None]:
-    """In a process of their own, so that they do not take turns with what is measured."""
+def _pages(target: Target, view: str, shown: list[float]) -> Iterator[None]:
+    """In a process of their own, so that they do not take turns with what is measured. `shown`: is
+    added how long each page took to show each change, at most."""
     context = multiprocessing.get_context("fork")
-    ready, done = context.Event(), context.Event()
-    process = context.Process(target=_be_pages, args=(target, view, ready, done))
+    ready, done, told = context.Event(), context.Event(), context.SimpleQueue()
+    process = context.Process(target=_be_pages, args=(target, view, ready, done, told))
     process.start()
     try:
         if not ready.wait(LONGEST_OPENING):
@@ -171,12 +179,15 @@ def _pages(target: Target, view: str) -> Iterator[None]:
         yield
     finally:
         done.set()
+        shown += told.get()
         process.join(60)
     if process.exitcode != 0:
         raise Failed("a page failed")
 
 
-def _be_pages(target: Target, view: str, ready: Event, done: Event) -> None:
+def _be_pages(
+    target: Target, view: str, ready: Event, done: Event, told: SimpleQueue[list[float]]
+) -> None:
     pages = [_Page(target, VIEWS[view]) for _ in range(PAGES)]
     for page in pages:
         page.open()
@@ -186,6 +197,7 @@ def _be_pages(target: Target, view: str, ready: Event, done: Event) -> None:
         ready.set()
         done.wait()
         closed.set()
+    told.put([seconds for page in pages for seconds in page.shown])
     for each in open_:
         each.result()
 
@@ -200,6 +212,8 @@ class _Page:
         self._connection: Connection | None = None
         self._tag = ""
         self._counted = -COUNTED_FOR
+        # seconds from when nothing had changed yet until it was loaded, of each change
+        self.shown: list[float] = []
 
     def open(self) -> None:
         """For the first time."""
@@ -208,14 +222,16 @@ class _Page:
 
     def stay_open(self, closed: threading.Event) -> None:
         """Ask for the version again and again; load if it is new."""
-        pause = random.uniform(0, PAUSE)
+        pause, unchanged = random.uniform(0, PAUSE), time.monotonic()
         while not closed.wait(pause):
             pause = PAUSE
+            asked = time.monotonic()
             status, tag = self._ask(VERSION, {"If-None-Match": self._tag})
-            if status == 304 or closed.wait(random.uniform(0, SPREAD)):
-                continue
-            self._load()
-            self._tag = tag
+            if status != 304 and not closed.wait(random.uniform(0, SPREAD)):
+                self._load()
+                self._tag = tag
+                self.shown.append(time.monotonic() - unchanged)
+            unchanged = asked
 
     def _load(self) -> None:
         now = time.monotonic()
