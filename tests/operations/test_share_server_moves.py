@@ -100,8 +100,10 @@ def test_servers_of_a_shared_back_end_are_spread_over_its_hosts(play: Play) -> N
         *("host1", "host1"),
         *("host2", "host2"),
     ]
-    counts = {view["name"]: view["share_servers"] for view in stack.ask(hosts.find)}
-    assert counts == {"host1": 2, "host2": 2}
+    counts = {
+        view["name"]: (view["share_servers"], view["back_ends"]) for view in stack.ask(hosts.find)
+    }
+    assert counts == {"host1": (2, 1), "host2": (2, 1)}
     stack.do(hosts.set_state, "host1", "draining", "new disks")
     (service,) = stack.ask(services.find, {})
     assert service["status"] == "enabled", "host2 takes shares"

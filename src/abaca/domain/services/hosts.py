@@ -60,8 +60,11 @@ def find(conn: Connection) -> list[dict[str, Any]]:
     """Hosts by name: what is stored, `state` (up, draining, fenced, or down: its worker does not
     live), `stored_state`, whether its worker `lives`, `back_ends` and `share_servers` (how
     many)."""
+    own = (services.c.worker_host == hosts.c.name) & ~services.c.is_shared
+    of_several = service_workers.c.worker_host == hosts.c.name
     back_ends = (
-        sa.select(sa.func.count()).where(services.c.worker_host == hosts.c.name).scalar_subquery()
+        sa.select(sa.func.count()).where(own).scalar_subquery()
+        + sa.select(sa.func.count()).where(of_several).scalar_subquery()
     )
     stands_on = sa.func.coalesce(share_servers.c.worker_host, services.c.worker_host)
     servers = (
