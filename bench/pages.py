@@ -179,8 +179,9 @@ def _pages(target: Target, view: str, shown: list[float]) -> Iterator[None]:
         yield
     finally:
         done.set()
-        shown += told.get()
         process.join(60)
+        if not told.empty():
+            shown += told.get()
     if process.exitcode != 0:
         raise Failed("a page failed")
 

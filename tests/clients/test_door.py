@@ -493,7 +493,9 @@ def _rest(connection: Connection) -> bytes:
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     found = b""
     while not found.endswith(b"0\r\n\r\n"):
-        found += connection.socket.recv(65536)
+        part = connection.socket.recv(65536)
+        assert part, "cut off"
+        found += part
     return found
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from abaca.db.tables import share_servers
 from abaca.domain.server_moves import rebalancing
 from abaca.domain.server_moves import share_server_moves as moves
 from abaca.domain.services import hosts
@@ -95,6 +97,49 @@ def test_moves_keep_them_apart_as_long_as_there_is_another_host(played: Hosts) -
     played.kill("host3")
     told = site.stack.do(moves.evacuate, "host3")
     assert told.going[server_of(site.stack, apart)] == "host1", "there is no other"
+
+
+def test_a_server_that_takes_no_shares_counts_for_nothing(played: Hosts) -> None:
+    """A network's server that is in error is on the host of the other share; a new one is not."""
+    site = Site(played)
+    first, other = site.share(), site.share()
+    network = site.network()
+    beside = available_share(site.stack, network)
+    assert site.stands(beside) == site.stands(first) == "host1"
+    broken = sa.update(share_servers).where(share_servers.c.id == server_of(site.stack, beside))
+    site.stack.do(lambda conn: conn.execute(broken.values(status="error")))
+    apart = available_share(site.stack, network, different_host=(first,))
+    assert site.stands(apart) == site.stands(other) == "host2"
+
+
+def test_a_drain_brings_none_together_that_it_sends_away(played: Hosts) -> None:
+    site = Site(played)
+    first = site.share()
+    apart = site.share(first)
+    site.stack.do(moves.drain, "host2")
+    assert [site.settled(each) for each in (first, apart)] == ["host1"] * 2, "there is no other"
+    played.start("host3")
+    site.stack.do(hosts.set_state, "host1", "draining")
+    assert [site.stands(site.share()) for _ in range(2)] == ["host3"] * 2
+    site.stack.do(hosts.set_state, "host2", "up")
+    told = site.stack.do(moves.drain, "host1")
+    servers = [server_of(site.stack, each) for each in (first, apart)]
+    assert {told.going[each] for each in servers} == {"host2", "host3"}, "host2 has fewer servers"
+
+
+def test_rebalancing_moves_one_of_two_at_most(played: Hosts) -> None:
+    """Each alone could go to the third host."""
+    site = Site(played)
+    first = site.share()
+    apart = site.share(first)
+    share_networks = [site.network() for _ in range(6)]
+    for each in share_networks * 2:
+        available_share(site.stack, each)
+    played.start("host3")
+    planned = site.stack.ask(rebalancing.plan, 9)
+    both = {server_of(site.stack, each) for each in (first, apart)}
+    assert set(dict(planned.going.values()).values()) == {"host3"} and len(planned.going) == 2
+    assert len(both & planned.going.keys()) == 1, "they have the fewest shares"
 
 
 def test_rebalancing_brings_none_together(played: Hosts) -> None:

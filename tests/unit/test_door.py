@@ -108,6 +108,8 @@ def test_a_bug_in_a_request_leaves_the_threads_as_many() -> None:
         ("u=66", False),
         ("u=6x", False),
         ("xu=6", False),
+        ("u=2, u=6", True),
+        ("u=6, i, u=2", False),
     ],
 )
 def test_an_urgency_of_6_or_7_says_that_a_request_can_wait(

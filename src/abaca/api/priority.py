@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_LAST = re.compile(r"(?:.*,)?\s*u=[67]\s*(?:[,;].*)?")  # of its eight urgencies
+_URGENCY = re.compile(r"u=([0-7])(?:;.*)?")
 
 
 def is_background(environ: Mapping[str, Any]) -> bool:
     """Whether the client says that a request with this WSGI environment can wait for those of
     others: an urgency of 6 or 7."""
     priority = environ.get("HTTP_PRIORITY")
-    return priority is not None and _LAST.fullmatch(priority) is not None
+    if priority is None:
+        return False
+    found = [_URGENCY.fullmatch(member.strip()) for member in priority.split(",")]
+    urgency = [int(each[1]) for each in found if each is not None][-1:]  # the last one counts
+    return urgency >= [6]

@@ -30,7 +30,7 @@ from abaca.domain.share_groups import (
 )
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
-from abaca.domain.shares import access_rule_states, share_ground, shares
+from abaca.domain.shares import access_rule_states, affinity, share_ground, shares
 from abaca.domain.snapshots import snapshots
 from abaca.domain.snapshots.snapshots import Held
 from abaca.errors import Conflict
@@ -41,7 +41,8 @@ def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
     still claimed."""
     share = _share(conn, instance_id, "error")
     if not shares.is_placed(share) and share.host is not None:
-        share_ground.choose_server_again(conn, instance_id)
+        hinted = affinity.pools_for(conn, share, share.share_network_id)
+        share_ground.choose_server_again(conn, instance_id, hinted.apart_from)
         share = _share(conn, instance_id, "error")
     if share.host is None:
         raise Conflict(f"The share {share.id} was never placed: it has to be created anew.")

@@ -4,8 +4,6 @@ those that have fewest. Planned moves, a few at once."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,27 +69,26 @@ def _wanted(conn: Connection, *, hold: bool) -> list[tuple[sa.Row[Any], str]]:
     return [
         move
         for service_host in sorted(standing)
-        for move in _of_back_end(
-            server_hosts.Room(conn, service_host),
-            standing[service_host],
-            partial(affinity.apart_from, conn),
-        )
+        for move in _of_back_end(conn, service_host, standing[service_host])
     ]
 
 
 def _of_back_end(
-    room: server_hosts.Room,
-    servers: list[sa.Row[Any]],
-    apart_from: Callable[[str], set[str]],
+    conn: Connection, service_host: str, servers: list[sa.Row[Any]]
 ) -> list[tuple[sa.Row[Any], str]]:
+    """None goes to where a server stands that it is to be apart from, nor anywhere while that one
+    goes; a later plan has it."""
+    room, staying = server_hosts.Room(conn, service_host), {server.id for server in servers}
     left = sorted(servers, key=lambda server: (server.shares, server.id))
     moves = []
     while (pair := room.uneven({server.worker_host for server in left})) is not None:
         fullest, emptiest = pair
         server = next(each for each in left if each.worker_host == fullest)
         left.remove(server)
-        if emptiest in apart_from(server.id):
+        partners = affinity.partners(conn, server.id)
+        if emptiest in partners.values() or not staying.issuperset(partners):
             continue
+        staying.remove(server.id)
         room.move(fullest, emptiest)
         moves.append((server, emptiest))
     return moves

@@ -100,11 +100,14 @@ def _send_away(
     conn: Connection, host: str, send: Callable[[Connection, sa.Row[Any], str], None]
 ) -> Moves:
     rooms: dict[str, server_hosts.Room] = {}
-    going, staying = {}, _local(conn, host)
+    going: dict[str, str] = {}
+    staying = _local(conn, host)
     for server in conn.execute(_standing_on(host).with_for_update()).all():
         if server.host not in rooms:
             rooms[server.host] = server_hosts.Room(conn, server.host)
-        target = rooms[server.host].take(host, affinity.apart_from(conn, server.id))
+        partners = affinity.partners(conn, server.id)
+        apart_from = {going.get(each, stands_on) for each, stands_on in partners.items()}
+        target = rooms[server.host].take(host, apart_from)
         if target is None:
             staying[server.id] = NO_ROOM
         else:

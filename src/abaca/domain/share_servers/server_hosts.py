@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.tables import hosts, service_workers, services, share_instances, share_servers
 from abaca.domain.rows.heartbeats import is_up
-from abaca.domain.rows.states import HOST, Permit
+from abaca.domain.rows.states import HOST, SHARE_SERVER, Permit
 
 _WAITING = "moving:"
 
@@ -171,7 +171,9 @@ def can_stand_apart(
     """Whether a share of that network on a shared back end has a server on none of these hosts, or
     can be given one."""
     of_network = sa.select(share_servers.c.worker_host).where(
-        share_servers.c.host == service_host, share_servers.c.share_network_id == share_network_id
+        share_servers.c.host == service_host,
+        share_servers.c.share_network_id == share_network_id,
+        share_servers.c.status.in_(SHARE_SERVER.permitted[Permit.TAKE_SHARES]),
     )
     if standing := set(conn.scalars(of_network)):
         return standing.isdisjoint(worker_hosts)

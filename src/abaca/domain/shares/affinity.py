@@ -26,7 +26,12 @@ SAME, DIFFERENT = "__affinity_same_host", "__affinity_different_host"
 MOST = 27
 """Ids under one key: as many as a value of metadata has room for (1023 characters)."""
 _HOSTS = (
-    sa.select(share_instances.c.share_id, share_instances.c.host, share_servers.c.worker_host)
+    sa.select(
+        share_instances.c.share_id,
+        share_instances.c.share_server_id,
+        share_instances.c.host,
+        share_servers.c.worker_host,
+    )
     .outerjoin(share_servers, share_servers.c.id == share_instances.c.share_server_id)
     .where(share_instances.c.share_id.in_(sa.bindparam("ids", expanding=True)))
 )
@@ -85,20 +90,21 @@ def pools_for(conn: Connection, share: sa.Row[Any], share_network_id: str | None
     return _pools(conn, there.intersection(same), there.intersection(different), share_network_id)
 
 
-def apart_from(conn: Connection, share_server_id: str) -> set[str]:
-    """The worker hosts on which shares stand that those on this server are to be apart from."""
+def partners(conn: Connection, share_server_id: str) -> dict[str, str]:
+    """The share servers of shares that those on this one are to be apart from, with the worker
+    hosts on which they stand; one that leaves its host stands on that until it has left."""
     here = sa.select(shares.c.metadata, shares.c.project_id).where(
         shares.c.id == share_instances.c.share_id,
         share_instances.c.share_server_id == share_server_id,
         sa.cast(shares.c.metadata, sa.String).contains(DIFFERENT, autoescape=True),
     )
-    hosts = set[str]()
+    standing: dict[str, str] = {}
     for row in conn.execute(here).all():
         of_project = sa.select(shares.c.id).where(shares.c.project_id == row.project_id)
         others = _HOSTS.where(share_instances.c.share_id.in_(of_project))
         found = conn.execute(others, {"ids": _ids(row.metadata, DIFFERENT)})
-        hosts.update(other.worker_host for other in found if other.worker_host)
-    return hosts
+        standing |= {each.share_server_id: each.worker_host for each in found if each.worker_host}
+    return standing
 
 
 def metadata(request: ShareRequest) -> dict[str, str]:
@@ -150,10 +156,10 @@ def _pools(
     unwanted = [row for row in named if row.share_id in different and row.host]
     apart = frozenset(row.worker_host for row in unwanted if row.worker_host)
     without = {row.host for row in unwanted if not row.worker_host}
-    for pool in {row.host for row in unwanted if row.worker_host}:
-        service_host = Host.parse(pool).service
+    of_several = {row.host for row in unwanted if row.worker_host}
+    for service_host in sorted({Host.parse(pool).service for pool in of_several}):
         if not server_hosts.can_stand_apart(conn, service_host, share_network_id, apart):
-            without.add(pool)
+            without |= {pool for pool in of_several if Host.parse(pool).service == service_host}
     return Pools(sorted(set.intersection(*wanted)) if wanted else None, sorted(without), apart)
 
 

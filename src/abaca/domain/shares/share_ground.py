@@ -228,9 +228,11 @@ def server_for(
     )
 
 
-def choose_server_again(conn: Connection, instance_id: str) -> None:
+def choose_server_again(
+    conn: Connection, instance_id: str, rather_not: Collection[str] = ()
+) -> None:
     """Choose another server for a share that was detached from a server that was never set up, on
-    its pool. Raises Invalid if there can be none."""
+    its pool. Raises Invalid if there can be none. `rather_not`: as `server_for` takes it."""
     instance = conn.execute(
         sa.select(share_instances).where(share_instances.c.id == instance_id)
     ).one()
@@ -240,7 +242,7 @@ def choose_server_again(conn: Connection, instance_id: str) -> None:
     require_active(network)
     specs, zone = types.specs_of(conn, instance.share_type_id), instance.availability_zone_id
     subnets = subnets_by_zone(conn, network.id, zone_names(conn), zone, specs)[zone]
-    server_id = server_for(conn, network, Host.parse(instance.host), subnets)
+    server_id = server_for(conn, network, Host.parse(instance.host), subnets, rather_not)
     conn.execute(
         sa.update(share_instances)
         .where(share_instances.c.id == instance_id)
