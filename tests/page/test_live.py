@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from tests.page.conftest import log_in
 from tests.page.tenant import Tenant
@@ -66,6 +66,55 @@ def test_shares_are_counted_once_in_a_while(page: Page, alice: Tenant) -> None:
     assert "with_count" not in loaded.value.url
     assert loaded.value.request.all_headers()["priority"] == "u=6"
     expect(page.get_by_text(f"{before + 1} of {before + 1}", exact=True)).to_be_visible()
+
+
+def test_what_is_loaded_in_the_background_is_given_up_for_a_click(
+    page: Page, alice: Tenant
+) -> None:
+    log_in(page)
+    expect(page.get_by_role("heading", name="Shares")).to_be_visible()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "priority" in route.request.all_headers():
+            held.append(route)
+        else:
+            route.fallback()
+
+    page.route("**/v2/shares/detail?*", hold)
+    with page.expect_request(lambda one: "/v2/shares/detail?" in one.url):
+        alice.share_network(f"news-{uuid4().hex[:8]}", "10.36.0.0/24")
+    with page.expect_event("requestfailed", lambda one: "/v2/shares/detail?" in one.url):
+        page.get_by_role("link", name="Networks").click()
+    assert len(held) == 1
+    expect(page.get_by_role("heading", name="Share networks")).to_be_visible()
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_service_too_busy_for_what_can_wait_is_asked_again_without_a_word(
+    page: Page, alice: Tenant
+) -> None:
+    log_in(page)
+    page.get_by_role("link", name="Networks").click()
+    expect(page.get_by_role("heading", name="Share networks")).to_be_visible()
+    refused: list[str] = []
+
+    def refuse(route: Route) -> None:
+        if len(refused) < 2 and "priority" in route.request.all_headers():
+            refused.append(route.request.url)
+            fault = {"serviceUnavailable": {"code": 503, "message": "busy"}}
+            route.fulfill(status=503, json=fault)
+        else:
+            route.fallback()
+
+    page.route("**/v2/security-services*", refuse)
+    name = f"news-{uuid4().hex[:8]}"
+    alice.share_network(name, "10.37.0.0/24")
+    with page.expect_response(lambda one: one.status == 503):
+        pass
+    expect(page.locator(".notice")).to_have_count(0)
+    expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    assert len(refused) == 2
 
 
 def test_a_long_list_comes_in_pages(page: Page) -> None:

@@ -116,7 +116,7 @@ def test_clients_have_all_of_the_grace_once_they_reach_the_server(site: Site) ->
             starting = threads.submit(site.driver.ensure_server, server, [share])
             wait_until(lambda: is_in_grace(site, server, before), "it starts", 20)
             with stopped(pid_of(site, server)):
-                Event().wait(GRACE_SECONDS - 1)
+                Event().wait(GRACE_SECONDS * 2 / 3)
             starting.result()
         Event().wait(GRACE_SECONDS / 2)  # it is looked every five seconds whether grace is over
         client.reconnect()

@@ -39,13 +39,13 @@ export async function keystoneToken({ user, domain, password, project }) {
 }
 
 /** What the API answers, decoded; null without a body. Throws Refused. */
-export async function call(method, path, body, more = {}) {
-  const answer = await request(method, path, { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...more }, body);
+export async function call(method, path, body, more = {}, signal = undefined) {
+  const answer = await request(method, path, { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...more }, body, signal);
   const text = await answer.text();
   return text ? JSON.parse(text) : null;
 }
 
-async function request(method, path, more, body) {
+async function request(method, path, more, body, signal) {
   let answer;
   try {
     answer = await fetch(path, {
@@ -56,6 +56,7 @@ async function request(method, path, more, body) {
       credentials: "omit",
       cache: "no-store",
       redirect: "error",
+      signal,
     });
   } catch {
     throw new Refused(0, "", null);
@@ -69,8 +70,8 @@ async function request(method, path, more, body) {
 export const get = (path) => call("GET", path);
 
 /** As `get`, for what nobody waits for: the service carries it out beside the requests of others, one
- * at a time (RFC 9218). */
-export const getInTheBackground = (path) => call("GET", path, undefined, { Priority: "u=6" });
+ * at a time (RFC 9218). `signal` gives it up, for browsers have few connections. */
+export const getInTheBackground = (path, signal) => call("GET", path, undefined, { Priority: "u=6" }, signal);
 
 /** Whether anything has changed since the version with that tag: {isNew, tag}. Throws Refused. */
 export async function changedSince(path, tag) {

@@ -10,12 +10,14 @@ const ASKED = 1000; // milliseconds between two questions for the version
 const HIDDEN = 15000; // where nobody looks
 const WITHOUT_VERSION = 15000; // how long what no version covers may be old: public shares, services
 const APART = 1500; // at least between two loads that nobody here has asked for
+const BUSY = 503;
 const SPREAD = 700; // in which the pages that see the same new version load it: not all at once
 
 let timer = null;
 let round = 0; // which one's answers still count
 let tag = null; // of the version that is shown
 let loadedAt = 0;
+let background = new AbortController(); // of what is loaded there
 
 /** Tries the credentials, and begins to load. Throws Refused. */
 export async function logIn(credentials, user) {
@@ -33,6 +35,7 @@ export async function logIn(credentials, user) {
 export function logOut() {
   round += 1;
   clearTimeout(timer);
+  background.abort();
   tag = null;
   api.useCredentials(null);
   forget();
@@ -41,10 +44,13 @@ export function logOut() {
 /** Loads again what is shown, now. */
 export const refresh = () => load(api.get);
 
-/** The same, for a change that somebody else has made, or for what may be old. */
-const catchUp = () => load(api.getInTheBackground);
+/** The same, for a change that somebody else has made, or for what may be old; given up when something
+ * else is to be loaded. Where the service is too busy for it, the next look tries again. */
+async function catchUp() {
+  await load((path) => api.getInTheBackground(path, background.signal), (error) => error.status === BUSY);
+}
 
-async function load(get) {
+async function load(get, isNothing) {
   await inRound(async (isCurrent) => {
     // the version first: what is loaded may be newer than it, which costs one more load
     const asked = await ask(null);
@@ -53,7 +59,7 @@ async function load(get) {
     tag = asked.tag;
     loadedAt = Date.now();
     change({ ...loaded, lists: { ...state.lists, ...loaded.lists } });
-  });
+  }, isNothing);
 }
 
 /** Logs out if the error says that the credentials are not accepted (any more). */
@@ -80,17 +86,20 @@ async function look() {
   });
 }
 
-/** `work` may say what comes after it, and in how many milliseconds. */
-async function inRound(work) {
+/** `work` may say what comes after it, and in how many milliseconds. `isNothing`: of which errors
+ * nobody is told. */
+async function inRound(work, isNothing = () => false) {
   const mine = (round += 1);
   const isCurrent = () => mine === round;
   let next;
   clearTimeout(timer);
+  background.abort();
+  background = new AbortController();
   try {
     next = await work(isCurrent);
   } catch (error) {
     if (!isCurrent() || loggedOutBy(error)) return;
-    showError(error);
+    if (!isNothing(error)) showError(error);
   }
   if (isCurrent()) timer = setTimeout(...(next ?? [look, document.hidden ? HIDDEN : ASKED]));
 }
