@@ -13,6 +13,7 @@ from abaca.domain.server_moves import rebalancing
 from abaca.domain.server_moves import share_server_moves as moves
 from abaca.domain.services import hosts
 from tests.databases import Initialise
+from tests.operations import shared_hosts
 from tests.operations.scene import available_share, server_of
 from tests.operations.shared_hosts import Hosts
 from tests.operations.test_share_server_moves import settled, stands
@@ -27,12 +28,10 @@ pytestmark = [
 
 @pytest.fixture
 def played(template_database: Callable[[Initialise], str], tmp_path: Path) -> Iterator[Hosts]:
-    made = Hosts(tmp_path / "state", template_database(initialise))
-    try:
-        made.start("host1", "host2")
+    with shared_hosts.played(
+        tmp_path / "state", template_database(initialise), "host1", "host2"
+    ) as made:
         yield made
-    finally:
-        made.close()
 
 
 class Site:

@@ -16,5 +16,5 @@ def is_background(environ: Mapping[str, Any]) -> bool:
     if priority is None:
         return False
     found = [_URGENCY.fullmatch(member.strip()) for member in priority.split(",")]
-    urgency = [int(each[1]) for each in found if each is not None][-1:]  # the last one counts
-    return urgency >= [6]
+    urgencies = [int(each[1]) for each in found if each is not None]
+    return bool(urgencies) and urgencies[-1] >= 6  # the last one counts

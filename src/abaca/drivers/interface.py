@@ -79,7 +79,8 @@ class ShareDriver(ABC):
     """A store for text beside the storage. Set before `check_for_setup_error` is first called."""
 
     guard: Callable[[], None]
-    """Set so. Who `is_shared` calls it before changes that others see; Unavailable: too late."""
+    """Set as early. Drivers that are `is_shared` call it before changes on what others reach; it
+    raises Unavailable once the worker's lease is lost."""
 
     @property
     def makes_networks(self) -> bool:

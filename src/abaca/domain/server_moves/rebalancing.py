@@ -85,7 +85,7 @@ def _of_back_end(
         fullest, emptiest = pair
         server = next(each for each in left if each.worker_host == fullest)
         left.remove(server)
-        partners = affinity.partners(conn, server.id)
+        partners = affinity.partners(conn, server)
         if emptiest in partners.values() or not staying.issuperset(partners):
             continue
         staying.remove(server.id)

@@ -105,7 +105,7 @@ def _send_away(
     for server in conn.execute(_standing_on(host).with_for_update()).all():
         if server.host not in rooms:
             rooms[server.host] = server_hosts.Room(conn, server.host)
-        partners = affinity.partners(conn, server.id)
+        partners = affinity.partners(conn, server)
         apart_from = {going.get(each, stands_on) for each, stands_on in partners.items()}
         target = rooms[server.host].take(host, apart_from)
         if target is None:

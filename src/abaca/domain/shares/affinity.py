@@ -90,12 +90,13 @@ def pools_for(conn: Connection, share: sa.Row[Any], share_network_id: str | None
     return _pools(conn, there.intersection(same), there.intersection(different), share_network_id)
 
 
-def partners(conn: Connection, share_server_id: str) -> dict[str, str]:
-    """The share servers of shares that those on this one are to be apart from, with the worker
-    hosts on which they stand; one that leaves its host stands on that until it has left."""
+def partners(conn: Connection, server: sa.Row[Any]) -> dict[str, str]:
+    """The share servers of the same back end with shares that those on this one are to be apart
+    from, and the worker hosts on which they stand; one that leaves its host stands on that until
+    it has left."""
     here = sa.select(shares.c.metadata, shares.c.project_id).where(
         shares.c.id == share_instances.c.share_id,
-        share_instances.c.share_server_id == share_server_id,
+        share_instances.c.share_server_id == server.id,
         sa.cast(shares.c.metadata, sa.String).contains(DIFFERENT, autoescape=True),
     )
     standing: dict[str, str] = {}
@@ -103,7 +104,11 @@ def partners(conn: Connection, share_server_id: str) -> dict[str, str]:
         of_project = sa.select(shares.c.id).where(shares.c.project_id == row.project_id)
         others = _HOSTS.where(share_instances.c.share_id.in_(of_project))
         found = conn.execute(others, {"ids": _ids(row.metadata, DIFFERENT)})
-        standing |= {each.share_server_id: each.worker_host for each in found if each.worker_host}
+        standing |= {
+            each.share_server_id: each.worker_host
+            for each in found
+            if each.worker_host and Host.parse(each.host).service == server.host
+        }
     return standing
 
 
