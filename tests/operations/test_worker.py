@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -14,6 +16,7 @@ from dbos._dbos import _get_dbos_instance
 from abaca import config
 from abaca.db.session import utcnow
 from abaca.db.tables import pools, services, worker_leases
+from abaca.domain.services import hosts
 from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict, Unavailable
@@ -32,6 +35,7 @@ from tests.operations.scene import (
     server,
     server_of,
     settled_rules,
+    struck,
     told,
     world,
 )
@@ -166,6 +170,58 @@ def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(
         process.kill()
     with stack.working():
         assert stack.settled_share(id_) == "available"
+
+
+def lives(stack: Stack) -> bool:
+    """Whether the lease of the worker's host holds: nobody evacuates it."""
+    return bool(stack.ask(hosts.get, "host1")["lives"])
+
+
+def test_one_that_stops_renews_its_lease_until_no_call_runs(install: Install) -> None:
+    brief: dict[str, Any] = {"worker.lease_seconds": 3}
+    stack = install(**brief)
+    options = {"alpha": {"fault_plan": f"{stack.conf.state_dir}/alpha.faults"}}
+    share_network = stack.share_network(*stack.network("10.1.0.0/24"))
+    process = WorkerProcess(
+        Path(stack.conf.state_dir), config.database_url(stack.conf), options, **brief
+    )
+    try:
+        wait_for(lambda: ready(stack))
+        plan(stack, Fault(method="create_share", error="hang"))
+        id_ = stack.share(share_network)
+        wait_for(lambda: struck(stack))
+        os.kill(process.pid, signal.SIGTERM)
+        Event().wait(5)
+        assert lives(stack), process.exit_code
+        plan(stack)
+        wait_for(lambda: process.exit_code is not None)
+        assert process.exit_code == 0 and not lives(stack), "released at once"
+    finally:
+        process.kill()
+    with stack.working():
+        assert stack.settled_share(id_) == "available"
+
+
+def test_a_call_that_outlives_its_worker_is_refused_and_the_lease_is_left_to_run_out(
+    install: Install,
+) -> None:
+    stack = install(**{"worker.watch_interval": 0.1})
+    worker = Worker(stack.conf)
+    worker.start()
+    (backend,) = worker.backends
+    try:
+        backend.driver.guard()
+        plan(stack, Fault(method="unserved", error="hang"))
+        wait_for(lambda: struck(stack))
+        worker.stop()
+        with pytest.raises(Unavailable, match="lease"):
+            backend.driver.guard()
+        assert lives(stack), "who evacuates the host waits"
+    finally:
+        plan(stack)
+    with stack.working():  # on the same machine nobody waits
+        assert ready(stack) == {"host1@alpha": True}
+    assert not lives(stack)
 
 
 # --- back ends ------------------------------------------------------------------------------------

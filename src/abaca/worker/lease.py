@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
@@ -35,6 +36,7 @@ class Lease:
         self._lock_file: IO[str] | None = None
         self._token = 0
         self._valid_until = 0.0
+        self._is_over = False
 
     def acquire(self) -> None:
         """Take the lease. Raises Conflict if another process serves the host, here or elsewhere."""
@@ -65,14 +67,18 @@ class Lease:
 
     def is_held(self) -> bool:
         """Whether a step may start now; needs no database."""
-        return time.monotonic() < self._valid_until
+        return time.monotonic() < self._valid_until and not self._is_over
 
-    def release(self) -> None:
-        """Release the lease, so that the next process can start at once."""
-        with begin(self._engine) as conn:
+    def release(self, is_unused: Callable[[], bool] = lambda: True) -> None:
+        """Release the lease, so that the next process can start at once. From now on it is not
+        held; if it is not unused even so, it runs out by itself, and only this machine can take it
+        before."""
+        self._is_over = True
+        if is_unused():
             held = (worker_leases.c.host == self._host) & (worker_leases.c.token == self._token)
-            conn.execute(sa.update(worker_leases).where(held).values(expires_at=database_now(conn)))
-        self._valid_until = 0.0
+            with begin(self._engine) as conn:
+                now = database_now(conn)
+                conn.execute(sa.update(worker_leases).where(held).values(expires_at=now))
         if self._lock_file is not None:
             self._lock_file.close()
 

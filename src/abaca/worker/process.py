@@ -64,6 +64,9 @@ _BETWEEN_LOOKS_SECONDS = 0.05
 _DEATHS_SECONDS = 0.25
 """How long a driver is asked at once to wait for deaths, and the pause after an error of it."""
 
+_CALLS_SECONDS = 2.0
+"""How long a worker that stops waits, at last, for calls that nobody waits for any more."""
+
 STOP_SECONDS = 20.0
 """After SIGTERM the process is gone within so many seconds, whatever hangs: a start that waits for
 a database, a thread that waits for a lock in one. Less than what waits for the worker waits: `abaca
@@ -85,6 +88,7 @@ class Worker:
         limits = Limits(options.poll_interval, slots, options.retry_seconds, options.call_seconds)
         self._runtime = Runtime(self._url, self.engine, conf.host, limits)
         self._stopping = Event()
+        self._is_renewed_no_more = Event()
         self._look_at_ports = Pace(lambda: options.tunnel_interval, lambda: _BETWEEN_LOOKS_SECONDS)
         self._threads: list[Thread] = []
 
@@ -94,7 +98,13 @@ class Worker:
         struct_types.make_ready()
         self._lease.acquire()
         self._runtime.guard = self._require_lease
-        self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
+        self._keeping_lease = self._in_background(
+            "lease",
+            self._keep_lease,
+            self._conf.worker.lease_seconds / 3,
+            until=self._is_renewed_no_more,
+            is_awaited=False,
+        )
         tunnel_end.register(self.engine, self._conf.host, self._tunnel_end)
         drivers = {b.host: b.driver for b in self.backends}
         for host, driver in drivers.items():
@@ -149,14 +159,24 @@ class Worker:
         self._publish_names()
 
     def stop(self) -> None:
-        """Take no more work, wait for running work for a limited time, release the lease."""
+        """Take no more work, wait for running work for a limited time, release the lease.
+
+        It is renewed until then: who is evacuated makes nothing in Ceph any more. Where a call
+        still runs it is not released but runs out: others wait, and this machine need not.
+        """
         self._stopping.set()
         self._look_at_ports.set()
         self._runtime.stop()
         for thread in self._threads:
             thread.join(timeout=10)
-        self._lease.release()
+        self._runtime.calls_have_ended(_CALLS_SECONDS)
+        self._is_renewed_no_more.set()
+        self._keeping_lease.join(timeout=10)
+        self._lease.release(self._nothing_runs)
         self.engine.dispose()
+
+    def _nothing_runs(self) -> bool:
+        return self._runtime.calls_have_ended(0) and not any(t.is_alive() for t in self._threads)
 
     def _report(self, backend: backends.Backend) -> None:
         if backend.reason is not None:
@@ -280,7 +300,7 @@ class Worker:
         try:
             self._lease.renew()
         finally:
-            if not self._lease.is_held():
+            if not (self._lease.is_held() or self._is_renewed_no_more.is_set()):
                 _LOG.critical(
                     "the lease of worker host %s is lost; the process ends", self._conf.host
                 )
@@ -296,7 +316,7 @@ class Worker:
 
     def _refuse_without_lease(self) -> None:
         """For calls of drivers that go on: the process ends in a moment."""
-        if not (self._lease.is_held() or self._stopping.is_set()):
+        if not self._lease.is_held():
             raise Unavailable(f"the lease of worker host {self._conf.host} is lost")
 
     def _in_background(
@@ -305,13 +325,14 @@ class Worker:
         work: Callable[[], None],
         every_seconds: float,
         *,
+        until: Event | None = None,
         is_awaited: bool = True,
         is_paced: bool = False,
-    ) -> None:
-        """`is_awaited`: a worker that stops waits for it."""
+    ) -> Thread:
+        """`until`: by default the worker stops. `is_awaited`: it then waits for this."""
         thread = Thread(
             target=passes.repeat,
-            args=(name, work, every_seconds, self._stopping),
+            args=(name, work, every_seconds, until or self._stopping),
             kwargs={"is_paced": is_paced},
             name=name,
             daemon=True,
@@ -319,6 +340,7 @@ class Worker:
         thread.start()
         if is_awaited:
             self._threads.append(thread)
+        return thread
 
     def _lock_path(self) -> Path:
         folder = config.state_path(self._conf, "worker")

@@ -36,6 +36,8 @@ def call(function: Callable[[], R], name: str, runtime: Runtime) -> R:
     """
     _refuse_in_vain(name)
     future: Future[R] = Future()
+    runtime.calls.add(future)
+    future.add_done_callback(runtime.calls.discard)
     context = contextvars.copy_context()
     Thread(target=context.run, args=(_run, function, future), name=name, daemon=True).start()
     either: list[Future[Any]] = [future, runtime.leaving]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos._dbos import _get_dbos_instance
@@ -54,6 +54,7 @@ class Runtime:
         self.limits = limits
         self.stopping = Event()
         self.leaving: Future[None] = Future()  # done: no call is waited for any more
+        self.calls: set[Future[Any]] = set()  # that have not returned
         self.guard: Callable[[], None] = lambda: None
         self._url = url
         self.engine = engine
@@ -126,6 +127,10 @@ class Runtime:
         DBOS.destroy()
         self._dbos_engine.dispose()
         _current = None
+
+    def calls_have_ended(self, seconds: float) -> bool:
+        """Whether no call runs any more, after so long at most."""
+        return not wait(list(self.calls), seconds).not_done
 
     def work_ended(self) -> None:
         """Work ended: a slot is free, and perhaps the key of other work."""
