@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ from abaca.domain.server_moves import share_server_moves as moves
 from abaca.domain.services import condition, hosts, services
 from abaca.domain.share_servers import server_hosts
 from abaca.domain.shares import shares
-from abaca.drivers.fake.faults import Fault, write_plan
+from abaca.drivers.fake.faults import Fault, When, write_plan
 from abaca.errors import Conflict
 from abaca.workflow import queue, unfinished
 from abaca.workflow.crash_points import FAILURE
@@ -221,21 +221,29 @@ def test_a_new_machine_with_the_name_of_a_host_shuts_the_former_one_out(play: Pl
     assert row(stack, server).generation == generation == 1
 
 
-def test_a_server_that_does_not_stand_at_once_is_brought_back_by_its_new_host(play: Play) -> None:
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_server_that_does_not_stand_at_once_is_brought_back_by_its_new_host(
+    play: Play, answers: bool
+) -> None:
+    """`answers`: all the same, perhaps without some of its shares."""
     played_hosts = play("host1")
     stack = played_hosts.stack
     server = server_of(stack, share_on(stack))
     played_hosts.kill("host1")
     plan = played_hosts.state_dir / "host2.faults"
-    write_plan(plan, [Fault(method="ensure_server", error="Refused", message="no bridge")])
+    when: When = "after" if answers else "before"
+    refused = Fault(method="ensure_server", error="Refused", message="no bridge", when=when)
+    write_plan(plan, [refused])
     played_hosts.start("host2")
     stack.do(moves.evacuate, "host1")
     wait_for(lambda: not queue.unfinished(stack.engine), 40)
+    assert played_hosts.world()["servers"][server]["is_served"] == answers
+    Event().wait(3)  # some looks at it
     assert row(stack, server).move_reason and not row(stack, server).is_moving
     write_plan(plan, [])
     wait_for(lambda: played_hosts.world()["servers"][server]["is_served"], 60)
     assert stands(played_hosts, server) == "host2"
-    wait_for(lambda: row(stack, server).move_reason is None, 20)
+    wait_for(lambda: row(stack, server).move_reason is None, 60)
 
 
 def test_a_server_that_cannot_leave_stays(play: Play) -> None:

@@ -64,22 +64,27 @@ def ensure(
     runtime: Runtime,
     is_wanted: Callable[[], bool] = lambda: True,
     room: AbstractContextManager[object] | None = None,
-) -> None:
+) -> bool:
     """Ensure one server, if it still exists and `is_wanted()`, called under its lock, is true.
-    Refused and NoSpace are logged, other errors are raised.
+    Refused and NoSpace are logged, other errors are raised. Whether it has been ensured.
 
     `room`: a context entered for the driver's call, but not while waiting for the lock.
     """
     with serving.current().locks.exclusive(server_id):
         with read(engine) as conn:
             if not share_servers.is_serving(conn, server_id, runtime.worker_host):
-                return  # it went, to another host perhaps, while its lock was waited for
+                return False  # it went, to another host perhaps, while its lock was waited for
             server = driver_values.server_with_added_subnets(conn, server_id)
             shares = driver_values.shares_of_server(conn, server_id)
             snapshots = snapshot_values.of_server(conn, server_id)
-        if is_wanted():
-            ensure_it = partial(driver_calls.ensure_server, host, server, shares, snapshots)
-            _call(ensure_it, f"share server {server.id}", runtime, room)
+        if not is_wanted():
+            return False
+
+        def ensure_it() -> bool:
+            driver_calls.ensure_server(host, server, shares, snapshots)
+            return True
+
+        return _call(ensure_it, f"share server {server.id}", runtime, room) is not None
 
 
 def ensure_back_end(

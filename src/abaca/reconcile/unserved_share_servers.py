@@ -5,6 +5,9 @@ all its servers at once. Each unserved server is restarted as it was, which need
 nor the database; if it still does not serve, it is ensured under its lock. The first attempt is
 immediate. A server that does not stay up is retried after longer and longer pauses, so that it
 takes no time from the others.
+
+A server that has come from another host and was not set up well is ensured even if it serves: some
+of its shares may lack.
 """
 
 from __future__ import annotations
@@ -70,18 +73,15 @@ class Watch:
     def look(self) -> int:
         """Ask about all existing servers, or the back end's own, and begin to recover those that do
         not serve. Returns how many do not."""
-        worker_host = self._runtime.worker_host
         with read(self._engine) as conn:
-            standing = share_servers.serving_ids(conn, self._host, worker_host)
-            awaited = share_server_moves.not_standing_yet(conn, worker_host)
+            standing = share_servers.serving_ids(conn, self._host, self._runtime.worker_host)
+        awaited = self._awaited().intersection(standing)
         if (own := self._driver.own_server_id) is not None:
             standing.append(own)
         unserved = self._ask(standing)
-        if stand := (awaited & set(standing)).difference(unserved):
-            with begin(self._engine) as conn:
-                share_server_moves.stand(conn, sorted(stand))
-        self._forget_what_is_over(unserved)
-        self.attend(unserved)
+        troubled = sorted(awaited.union(unserved))
+        self._forget_what_is_over(troubled)
+        self.attend(troubled)
         return len(unserved)
 
     def attend(self, server_ids: Iterable[str]) -> None:
@@ -110,12 +110,17 @@ class Watch:
             partial(self._driver.unserved, server_ids), f"unserved of {self._host}", self._runtime
         )
 
-    def _forget_what_is_over(self, unserved: list[str]) -> None:
+    def _awaited(self) -> set[str]:
+        """Servers that have come to this host, and do not stand yet."""
+        with read(self._engine) as conn:
+            return share_server_moves.not_standing_yet(conn, self._runtime.worker_host)
+
+    def _forget_what_is_over(self, troubled: list[str]) -> None:
         over = time.monotonic() - STEADY_SECONDS
         with self._troubles_lock:
             for server_id, trouble in list(self._troubles.items()):
                 if (
-                    server_id not in unserved
+                    server_id not in troubled
                     and not trouble.is_attended
                     and trouble.not_before < over
                 ):
@@ -169,13 +174,16 @@ class Watch:
 
     def _ensure(self, server_id: str, trouble: _Trouble) -> None:
         def is_wanted() -> bool:
-            if self._runtime.stopping.is_set() or not self._ask([server_id]):
+            if self._runtime.stopping.is_set():
+                return False
+            if not (is_awaited := server_id in self._awaited()) and not self._ask([server_id]):
                 return False  # it serves again
             self._runtime.guard()
             trouble.was_needed = True
             _LOG.warning(
-                "share server %s does not serve; recovering it (attempt %d)",
+                "share server %s does not %s; recovering it (attempt %d)",
                 server_id,
+                "stand yet" if is_awaited else "serve",
                 trouble.attempts + 1,
             )
             return True
@@ -185,7 +193,8 @@ class Watch:
         try:
             if server_id == self._driver.own_server_id:
                 ensured_share_servers.ensure_back_end(engine, host, runtime, is_wanted, room)
-            else:
-                ensured_share_servers.ensure(engine, host, server_id, runtime, is_wanted, room)
+            elif ensured_share_servers.ensure(engine, host, server_id, runtime, is_wanted, room):
+                with begin(engine) as conn:
+                    share_server_moves.stands(conn, server_id, runtime.worker_host)
         except BackendError as error:
             _LOG.error("share server %s could not be recovered: %s", server_id, error.message)

@@ -10,7 +10,7 @@ new host (`share_server_arrive`) is to shut out whatever may still run on the ol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -243,11 +243,11 @@ def not_standing_yet(conn: Connection, host: str) -> set[str]:
     return set(conn.scalars(sa.select(share_servers.c.id).where(_stands_on(host), _STILL_TOLD)))
 
 
-def stand(conn: Connection, share_server_ids: Collection[str]) -> None:
-    """They serve by now."""
+def stands(conn: Connection, share_server_id: str, host: str) -> None:
+    """It has been set up on that host by now."""
     conn.execute(
         sa.update(share_servers)
-        .where(share_servers.c.id.in_(share_server_ids), _STILL_TOLD)
+        .where(share_servers.c.id == share_server_id, _stands_on(host), _STILL_TOLD)
         .values(updated_at=utcnow(), move_reason=None)
     )
 
