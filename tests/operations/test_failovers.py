@@ -18,7 +18,7 @@ from abaca.db.tables import hosts as host_rows
 from abaca.db.tables import worker_leases
 from abaca.domain.server_moves import failovers
 from abaca.domain.server_moves import share_server_moves as moves
-from abaca.domain.services import condition, hosts
+from abaca.domain.services import condition, hosts, services
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.errors import Conflict
 from abaca.reconcile.dead_hosts import ALONE, LOOKS
@@ -240,6 +240,8 @@ def test_a_worker_that_was_only_held_up_does_nothing_more(play: Play) -> None:
     held_up.go_on()
     wait_for(lambda: held_up.exit_code is not None, 60)
     assert settled(played, server) == "host2"
+    assert played.stack.ask(live) == {"host2"}, "its reports count no more"
+    assert played.stack.ask(services.led, "host2") == {SERVICE}
 
 
 # --- the decision ---------------------------------------------------------------------------------

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from threading import Thread
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from abaca.db.session import begin
+from abaca.db.session import begin, utcnow
+from abaca.db.tables import services as services_table
+from abaca.db.tables import worker_leases
 from abaca.domain.capacity import placement
 from abaca.domain.local_networks import forwarding, local_machines, local_networks
 from abaca.domain.rows import states
+from abaca.domain.server_moves import share_server_moves as moves
 from abaca.domain.services import hosts, overview, service_reports, services
 from abaca.domain.services.service_reports import Report
 from abaca.errors import Conflict, Missing
@@ -24,6 +28,7 @@ from tests.operations.scene import (
     delete_share,
     server_of,
 )
+from tests.operations.shared_hosts import live
 from tests.stack import MEMBER, Stack
 
 pytestmark = pytest.mark.each_database
@@ -193,6 +198,85 @@ def test_workers_that_start_at_once_make_one_availability_zone(install: Install)
         assert done == ["host1"], "the second one waits"
     other.join(30)
     assert done == ["host1", "host2"]
+
+
+def sign(host: str, **more: Any) -> Report:
+    """Of life, of a back end that several serve."""
+    return Report(
+        host="cluster@alpha",
+        worker_host=host,
+        availability_zone="z",
+        is_ready=True,
+        lasts=60,
+        is_shared=True,
+        **more,
+    )
+
+
+def leased(stack: Stack, name: str, token: int, *, seconds: int = 60) -> None:
+    """From now on, by a worker of another machine."""
+    until = utcnow() + timedelta(seconds=seconds)
+    new = sa.insert(worker_leases).values(host=name, machine="m", token=token, expires_at=until)
+    stack.do(lambda conn: conn.execute(new))
+
+
+def test_without_the_lease_of_its_host_a_worker_reports_nothing(install: Install) -> None:
+    stack = install()
+    stack.do(service_reports.report, sign("host1", lease_token=7), [])  # it has none
+    leased(stack, "host1", 7)
+    leased(stack, "host2", 1, seconds=-1)
+    stack.do(service_reports.report, sign("host1", lease_token=7), [])
+    for late in (sign("host1", lease_token=6), sign("host1"), sign("host2", lease_token=1)):
+        with pytest.raises(Conflict, match=f"lease of worker host {late.worker_host} is lost"):
+            stack.do(service_reports.report, late, [])
+    assert stack.ask(live) == {"host1"}
+
+
+def test_a_report_at_the_moment_of_an_evacuation_undoes_nothing(install: Install) -> None:
+    stack = install()
+    stack.do(hosts.register, "host1")
+    leased(stack, "host1", 7)
+    reported = sign("host1", lease_token=7)
+    stack.do(service_reports.report, reported, [])
+    ended = sa.update(worker_leases).values(expires_at=datetime(2000, 1, 1))
+    stack.do(lambda conn: conn.execute(ended))
+    refused: list[str] = []
+
+    def late() -> None:
+        try:
+            stack.do(service_reports.report, reported, [])
+        except Conflict as conflict:
+            refused.append(conflict.message)
+
+    with begin(stack.engine) as conn:
+        moves.evacuate(conn, "host1")
+        conn.execute(sa.update(worker_leases).values(expires_at=utcnow() + timedelta(seconds=60)))
+        other = Thread(target=late)
+        other.start()
+        other.join(0.5)
+        assert other.is_alive(), "it waits"
+    other.join(30)
+    assert len(refused) == 1 and stack.ask(live) == set()
+
+
+def test_who_is_fenced_speaks_for_a_back_end_only_while_nobody_else_can(install: Install) -> None:
+    stack = install()
+    for name in ("host1", "host2"):
+        stack.do(hosts.register, name)
+
+    def speaks_after(name: str) -> str:
+        stack.do(service_reports.report, sign(name), [])
+        return next(name for name in ("host1", "host2") if stack.ask(services.led, name))
+
+    assert speaks_after("host1") == speaks_after("host2") == "host1"
+    stack.do(hosts.set_state, "host1", "fenced")
+    assert speaks_after("host1") == "host1", "there is no other yet"
+    assert speaks_after("host2") == speaks_after("host1") == "host2"
+    silent = sa.update(services_table).values(expires_at=datetime(2000, 1, 1))
+    stack.do(lambda conn: conn.execute(silent))
+    assert speaks_after("host1") == "host2"
+    stack.do(hosts.set_state, "host1", "up")
+    assert speaks_after("host1") == "host1"
 
 
 def test_states_of_hosts_are_moved_like_others(stack: Stack) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from dbos._dbos import _get_dbos_instance
 
 from abaca import config
-from abaca.db.session import utcnow
+from abaca.db.session import begin, utcnow
 from abaca.db.tables import pools, services, worker_leases
-from abaca.domain.services import hosts
+from abaca.domain.services import hosts, service_reports
+from abaca.domain.services.service_reports import Report
 from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict, Unavailable
@@ -170,6 +171,32 @@ def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(
         process.kill()
     with stack.working():
         assert stack.settled_share(id_) == "available"
+
+
+def test_a_report_that_waits_keeps_no_lease_from_being_renewed(
+    install: Install, tmp_path: Path
+) -> None:
+    """A host that dies in the middle of its own holds others up for long."""
+    stack = install()
+    if stack.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    mine = lease(stack, tmp_path)
+    mine.acquire()
+    sign = Report(
+        host="host1@alpha",
+        worker_host="host1",
+        availability_zone="nova",
+        is_ready=True,
+        lasts=60,
+        lease_token=mine.token,
+    )
+    renewing = Thread(target=mine.renew)
+    with begin(stack.engine) as conn:
+        service_reports.report(conn, sign, [])
+        renewing.start()
+        renewing.join(10)
+        assert not renewing.is_alive()
+    mine.release()
 
 
 def lives(stack: Stack) -> bool:

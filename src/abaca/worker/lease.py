@@ -34,7 +34,7 @@ class Lease:
         self._seconds = seconds
         self._lock_path = lock_path
         self._lock_file: IO[str] | None = None
-        self._token = 0
+        self.token = 0  # until `acquire`
         self._valid_until = 0.0
         self._is_over = False
 
@@ -55,7 +55,7 @@ class Lease:
         with begin(self._engine) as conn:
             renewed = conn.execute(
                 sa.update(worker_leases)
-                .where(worker_leases.c.host == self._host, worker_leases.c.token == self._token)
+                .where(worker_leases.c.host == self._host, worker_leases.c.token == self.token)
                 .values(expires_at=database_now(conn) + timedelta(seconds=self._seconds))
             )
         if not renewed.rowcount:
@@ -75,7 +75,7 @@ class Lease:
         before."""
         self._is_over = True
         if is_unused():
-            held = (worker_leases.c.host == self._host) & (worker_leases.c.token == self._token)
+            held = (worker_leases.c.host == self._host) & (worker_leases.c.token == self.token)
             with begin(self._engine) as conn:
                 now = database_now(conn)
                 conn.execute(sa.update(worker_leases).where(held).values(expires_at=now))
@@ -91,7 +91,7 @@ class Lease:
                 sa.select(worker_leases).where(worker_leases.c.host == self._host).with_for_update()
             ).one_or_none()
             if row is None:
-                self._token = 1
+                self.token = 1
                 conn.execute(sa.insert(worker_leases).values(host=self._host, token=1, **values))
             elif row.machine != _machine() and row.expires_at > now:
                 raise Conflict(
@@ -101,11 +101,11 @@ class Lease:
             else:
                 if row.machine != _machine():
                     share_server_moves.shut_out_former_machine(conn, self._host)
-                self._token = row.token + 1
+                self.token = row.token + 1
                 conn.execute(
                     sa.update(worker_leases)
                     .where(worker_leases.c.host == self._host)
-                    .values(token=self._token, **values)
+                    .values(token=self.token, **values)
                 )
             if conn.dialect.name == "sqlite":
                 elsewhere = sa.select(worker_leases.c.host).where(

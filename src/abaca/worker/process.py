@@ -186,7 +186,7 @@ class Worker:
                 f"bring up {backend.host}",
                 partial(upkeep.bring_up, self.engine, backend, self._runtime),
             )
-        upkeep.report(self.engine, self._conf, backend)
+        upkeep.report(self.engine, self._conf, backend, self._lease.token)
 
     def _watch(self, backend: backends.Backend, watch: Watch) -> None:
         if backend.reason is None:  # else all its servers are ensured when it comes up

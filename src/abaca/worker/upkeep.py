@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 from abaca.db.session import begin
 from abaca.domain.services import service_reports
 from abaca.domain.services.service_reports import Report
-from abaca.errors import BackendError
+from abaca.errors import BackendError, Conflict
 from abaca.reconcile import ensured_share_servers, moved_share_servers
 from abaca.values import PoolStats
 from abaca.worker.backends import Backend
@@ -40,9 +40,9 @@ def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
         _LOG.info("back end %s is up", backend.host)
 
 
-def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
+def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend, lease_token: int) -> None:
     """Store a heartbeat with the capacities of the pools. A back end that cannot report them is no
-    longer up."""
+    longer up. Without the lease of its host a worker reports nothing."""
     pools: list[PoolStats] = []
     if backend.reason is None:
         try:
@@ -66,6 +66,10 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
         share_server_restarts=backend.restarts,
         is_shared=backend.is_shared,
         reached_at=backend.driver.reached_at() if backend.is_shared else (),
+        lease_token=lease_token,
     )
-    with begin(engine) as conn:
-        service_reports.report(conn, sign, pools)
+    try:
+        with begin(engine) as conn:
+            service_reports.report(conn, sign, pools)
+    except Conflict as conflict:
+        _LOG.error("back end %s is not reported: %s", backend.host, conflict.message)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import is_sqlite, utcnow
+from abaca.db.session import database_now, is_sqlite, utcnow
 from abaca.db.tables import (
     hosts,
     local_machines,
@@ -99,6 +99,21 @@ def set_state(conn: Connection, name: str, state: str, reason: str | None = None
         raise Missing(f"Host {name} could not be found.")
     states.move(conn, HOST, id_, state, state_reason=reason, failover_refusal=None)
     wakening.announce_forwarding(conn)
+
+
+def fenced(conn: Connection) -> set[str]:
+    """The names of those that are."""
+    return set(conn.scalars(sa.select(hosts.c.name).where(hosts.c.state == "fenced")))
+
+
+def require_lease(conn: Connection, name: str, token: int | None) -> None:
+    """Who has the host's lease, by its token, keeps it until this transaction ends, and may renew
+    it meanwhile. Raises Conflict when it has ended or is another's; a host without one is
+    anybody's."""
+    query = sa.select(worker_leases).where(worker_leases.c.host == name)
+    lease = conn.execute(query.with_for_update(read=True, key_share=True)).one_or_none()
+    if lease is not None and (lease.token != token or lease.expires_at <= database_now(conn)):
+        raise Conflict(f"The lease of worker host {name} is lost.")
 
 
 def hold_lease(conn: Connection, name: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import upsert, utcnow
 from abaca.db.tables import availability_zones, pools, service_workers, services
 from abaca.domain.rows.heartbeats import is_up
+from abaca.domain.services import hosts
 from abaca.domain.services.services import BINARY
 from abaca.values import PoolStats, Value
 
@@ -25,6 +26,7 @@ class Report(Value):
     `unserved_share_servers`: how many of its servers do not serve but should.
     `share_server_restarts`: how many recoveries there were since the worker started. `is_shared`:
     other workers may serve it, too; `reached_at`: where those see whether this host lives.
+    `lease_token`: of the lease of the worker's host, if it has one.
     """
 
     host: str
@@ -41,10 +43,13 @@ class Report(Value):
     share_server_restarts: int = 0
     is_shared: bool = False
     reached_at: Sequence[str] = ()
+    lease_token: int | None = None
 
 
 def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
-    """Store a heartbeat with the current pools; what is allocated on a pool is not touched."""
+    """Store a heartbeat with the current pools; what is allocated on a pool is not touched. Raises
+    Conflict when the lease of the worker's host is lost."""
+    hosts.require_lease(conn, sign.worker_host, sign.lease_token)
     now = utcnow()
     if sign.is_shared and not _leads(conn, sign, now):
         return
@@ -84,7 +89,7 @@ def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
 
 def _leads(conn: Connection, sign: Report, now: datetime) -> bool:
     """Store the heartbeat among those of the other workers of a shared back end. Whether this one
-    speaks for all of it: as long as it is ready, nobody else does."""
+    speaks for all of it: as long as it is ready and its host is not fenced, nobody else does."""
     mine = {
         "is_ready": sign.is_ready,
         "state_reason": sign.reason and sign.reason[:1023],
@@ -104,7 +109,9 @@ def _leads(conn: Connection, sign: Report, now: datetime) -> bool:
     service = conn.execute(query).one_or_none()
     if service is None or service.worker_host == sign.worker_host:
         return True
-    return sign.is_ready and not is_up(service._mapping)
+    fenced = hosts.fenced(conn)
+    is_vacant = service.worker_host in fenced or not is_up(service._mapping)
+    return sign.is_ready and is_vacant and sign.worker_host not in fenced
 
 
 def _sum_of(sign: Report, name: str) -> Any:
