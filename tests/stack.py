@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -168,7 +169,8 @@ class Stack:
     # --- what tests build on ----------------------------------------------------------------------
 
     def network(self, *cidrs: str, caller: Caller = MEMBER) -> list[tuple[str, str]]:
-        """A local network with these subnets; (network id, subnet id) of each."""
+        """A local network with these subnets; (network id, subnet id) of each. In a /24, share
+        servers get the addresses from .100 to .189, so tests' machines may have others."""
         network = self.do(local_networks.create, caller, name="net")
         return [
             (
@@ -179,6 +181,7 @@ class Stack:
                     network_id=network["id"],
                     cidr=cidr,
                     ip_version=6 if ":" in cidr else 4,
+                    allocation_pools=_allocation_pools(cidr),
                 )["id"],
             )
             for cidr in cidrs
@@ -383,6 +386,13 @@ class Stack:
                 for t in metadata.sorted_tables
             }
         return {name: number for name, number in counted.items() if number}
+
+
+def _allocation_pools(cidr: str) -> list[tuple[str, str]] | None:
+    if not cidr.endswith(".0/24"):
+        return None
+    start = ip_address(cidr.partition("/")[0])
+    return [(str(start + 100), str(start + 189))]
 
 
 def wait_for(question: Callable[[], T], seconds: float = 20) -> T:

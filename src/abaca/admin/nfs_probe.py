@@ -29,7 +29,7 @@ from typing import Any
 import click
 
 CHUNK = 3072
-GRACE_SECONDS = 25.0
+GRACE_SECONDS = 60.0  # that of a server in CephFS is 45
 GRACE_PAUSE = 0.25
 ANSWER_SECONDS = 60
 

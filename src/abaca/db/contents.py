@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 
-from abaca.db.session import is_sqlite, read
+from abaca.db.session import allow_idleness, is_sqlite, read
 from abaca.errors import Conflict, Invalid
 
 VERSIONS = ("alembic_version", "dbos_migrations", "sqlite_sequence")
@@ -78,6 +78,7 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
         return
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with engine.connect().execution_options(**options) as conn, conn.begin():
+        allow_idleness(conn)
         yield conn
 
 
@@ -127,6 +128,7 @@ def fill(
     A table or a column that is not here is an error unless it holds nothing. Raises Invalid, which
     says what does not fit, and Conflict when the database gives something else than it was given.
     """
+    allow_idleness(conn)
     known = {str(table.name): table for table in tables(conn, schema)}
     sums: dict[str, Rows] = {}
     for name, columns, rows in _sections(given):

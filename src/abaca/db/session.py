@@ -21,15 +21,29 @@ from weakref import WeakKeyDictionary
 import msgspec
 import psycopg
 import sqlalchemy as sa
+from psycopg.errors import IdleInTransactionSessionTimeout
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, CursorResult, Engine
+from sqlalchemy.engine import Connection, CursorResult, Engine, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from abaca.db import versions
 from abaca.db.owner_rights import owner_rights
 
 _READ_ONLY = "abaca_read_only"
+
+# A machine that dies in the middle of a transaction, or a process that is stopped there, would keep
+# its locks until TCP gives up, or for good. None of ours is idle in one for as long as this.
+IDLE_SECONDS = 10.0
+# For the other direction: a database whose machine has died is found dead after some 25 s in place
+# of two hours. libpq's own names; tcp_user_timeout in ms. What the URL says comes first.
+_LIBPQ = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 _readers: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
 
 
@@ -48,15 +62,18 @@ def database_now(conn: Connection) -> datetime:
     )
 
 
-def create_engine(url: str, *, pool_size: int = 10) -> Engine:
+def create_engine(url: str, *, pool_size: int = 10, idle_seconds: float = IDLE_SECONDS) -> Engine:
     """An engine for `sqlite:///path` or `postgresql+psycopg://…`. SQLite: WAL, synchronous=FULL,
-    foreign keys on, 30 s of patience."""
+    foreign keys on, 30 s of patience. PostgreSQL: a transaction in which nothing is asked for
+    `idle_seconds` ends, an OperationalError for who asks on."""
     options: dict[str, Any] = {
         "pool_size": pool_size,
         "max_overflow": pool_size,
         "json_deserializer": msgspec.json.decode,
     }
-    if not sa.make_url(url).get_backend_name().startswith("sqlite"):
+    parsed = sa.make_url(url)
+    if not parsed.get_backend_name().startswith("sqlite"):
+        options["connect_args"] = postgresql_arguments(parsed)
         engine = sa.create_engine(url, **options)
         # Changing a connection to autocommit and back takes as long as reading one share, so
         # reading has connections of its own.
@@ -65,6 +82,8 @@ def create_engine(url: str, *, pool_size: int = 10) -> Engine:
         )
         for one in (engine, reader):
             event.listen(one, "checkout", _refuse_dead)
+        event.listen(engine, "connect", functools.partial(_limit_idleness, idle_seconds))
+        event.listen(engine, "handle_error", _as_outage)
         event.listen(engine, "engine_disposed", lambda _: reader.dispose())
         event.listen(engine, "after_execute", versions.note)
         _readers[engine] = reader
@@ -73,6 +92,32 @@ def create_engine(url: str, *, pool_size: int = 10) -> Engine:
     event.listen(engine, "begin", _begin_sqlite)
     event.listen(engine, "after_execute", versions.note)
     return engine
+
+
+def postgresql_arguments(url: sa.URL) -> dict[str, Any]:
+    """What libpq is told beside what the URL tells it."""
+    return {name: value for name, value in _LIBPQ.items() if name not in url.query}
+
+
+def _limit_idleness(seconds: float, driver: Any, _record: Any) -> None:
+    driver.execute(f"SET idle_in_transaction_session_timeout = '{seconds}s'")
+    driver.commit()
+
+
+def _as_outage(context: ExceptionContext) -> OperationalError | None:
+    """The end of a transaction that was idle for too long is an end of the connection as others
+    are; psycopg counts it among errors of the program."""
+    error = context.original_exception
+    if not isinstance(error, IdleInTransactionSessionTimeout):
+        return None
+    context.is_disconnect = True
+    return OperationalError(context.statement, context.parameters, error)
+
+
+def allow_idleness(conn: Connection) -> None:
+    """For this transaction, which holds nobody up and waits for something else: a pipe, a disk."""
+    if not is_sqlite(conn):
+        conn.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def create_sqlite_engine(url: str, *, isolation_level: str | None, **options: Any) -> Engine:
@@ -187,7 +232,7 @@ class Lookup:
         driver: Any = conn.connection.driver_connection
         try:
             cursor: psycopg.Cursor[Any] = driver.execute(text, parameters)
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, IdleInTransactionSessionTimeout) as error:
             conn.invalidate(error)
             raise OperationalError(text, parameters, error) from error
         return cursor

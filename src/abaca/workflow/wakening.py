@@ -19,7 +19,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from abaca.db.session import is_sqlite
+from abaca.db.session import is_sqlite, postgresql_arguments
 from abaca.workflow.file_changes import changes
 
 _LOG = logging.getLogger(__name__)
@@ -107,7 +107,8 @@ def _hear_notifications(engine: Engine, payload: str, pace: Pace, channel: str) 
     """Uses a connection of its own; while there is none, the worker polls."""
     while not pace.is_set():
         try:
-            parameters = engine.dialect.create_connect_args(engine.url)[1]
+            given = engine.dialect.create_connect_args(engine.url)[1]
+            parameters = {**given, **postgresql_arguments(engine.url)}
             with psycopg.connect(**parameters, autocommit=True) as conn:
                 conn.execute(f"LISTEN {channel}")
                 pace.wake()  # what was put in before

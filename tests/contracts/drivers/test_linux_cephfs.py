@@ -3,10 +3,13 @@ pool alone. A real Ceph, real NFS servers, real clients."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import msgspec
 import pytest
@@ -15,7 +18,7 @@ from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.exports import export_ids
-from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
+from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, GRACE_SECONDS
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, putfh
 from abaca.drivers.linux.file_services.nfs.proof import forged
 from abaca.drivers.linux.processes import by_pid_file
@@ -35,7 +38,7 @@ from tests.contracts.drivers.linux_site import (
     routes_of,
 )
 from tests.contracts.drivers.test_linux_conformance import TestLinux as OnLinux
-from tests.nfs4.client import Client40, patiently
+from tests.nfs4.client import Client40, Client41, patiently
 from tests.stack import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
@@ -56,7 +59,10 @@ except cephfs.ObjectNotFound: print(0)
 def ceph_driver(ceph: Ceph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxDriver]:
     if reason := linux_backend.unavailable_reason():
         pytest.skip(reason)
-    driver = linux_backend.make_linux_driver(tmp_path_factory.mktemp("linux"), **ceph.options())
+    # libnfs, which speaks version 4.0, waits for the end of grace after each restart
+    driver = linux_backend.make_linux_driver(
+        tmp_path_factory.mktemp("linux"), grace_seconds=str(GRACE_SECONDS), **ceph.options()
+    )
     yield driver
     linux_backend.cleanup(driver)
 
@@ -369,6 +375,26 @@ def test_while_ceph_is_away_no_server_is_blamed_and_then_all_goes_on(
     assert by_pid_file(ceph_site.layout(server).ganesha_pid, GANESHA) == pid
     netns = ceph_site.client("client", "net", *CLIENT)
     wait_for(lambda: is_served(netns, share), 60)  # who waits for too long loses its lease
+
+
+@pytest.mark.slow("the grace of an NFS server in CephFS")
+def test_who_comes_back_late_has_its_locks(ceph_site: Site) -> None:
+    """TCP tries again after about as long as it has waited, and a host's death takes long."""
+    worker = linux_backend.successor(ceph_site.driver)
+    server = ceph_site.server(*BOTH)
+    share = ceph_site.share(server)
+    with Client41(ceph_site.client("client", "net", *CLIENT), "10.0.0.5") as client:
+        folder = client.handle_of(path(share).partition(":")[2])
+        file = patiently(lambda: client.open(folder, "file", create=True))
+        client.lock(file, length=10)
+        pid = by_pid_file(ceph_site.layout(server).ganesha_pid, GANESHA)
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        worker.ensure_server(server, [share])
+        Event().wait(GRACE_SECONDS + 5)  # it is looked every five seconds whether grace is over
+        client.reconnect()
+        client.recover()
+        client.write(file, 0, b"mine")
 
 
 def is_served(netns: str, share: Share) -> bool:

@@ -101,10 +101,6 @@ def test_no_two_starts_have_the_same_epoch(site: Site) -> None:
 
 
 @pytest.mark.slow("the grace of an NFS server")
-@pytest.mark.xfail(
-    strict=False,
-    reason="now and then NFS4ERR_NO_GRACE: it goes when Ganesha's grace is begun anew each time",
-)
 def test_clients_have_all_of_the_grace_once_they_reach_the_server(site: Site) -> None:
     """Ganesha counts it from before it opens its exports, which takes long on a busy machine."""
     server = site.server(*BOTH)

@@ -116,6 +116,9 @@ RADOS_KV {{
 IN_FOLDER = 'RecoveryBackend = fs;\n    RecoveryRoot = "{}";'
 IN_CEPH = "RecoveryBackend = rados_ng;"
 GRACE_SECONDS = 15
+# Of a server that may come from a host that has died: TCP tries again after about as long as it has
+# waited, which is some 40 s with the defaults of `[hosts]`.
+GRACE_SECONDS_IN_CEPH = 45
 KEYRING = "[client.{user}]\nkey = {key}\n"
 
 _LOG = logging.getLogger(__name__)
@@ -128,7 +131,7 @@ class GaneshaServer:
     `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's.
     `connections`: at a time, at most. `memory`: bytes that both processes may take together.
     `counts`: tells in which folder the kernel counts what shares hold. `storage`: Ganesha is in its
-    network namespace, and listens in the server's.
+    network namespace, and listens in the server's. `grace`: seconds in which clients reclaim.
     """
 
     def __init__(
@@ -140,6 +143,7 @@ class GaneshaServer:
         memory: int = MEMORY,
         counts: Callable[[], Path | None] = lambda: None,
         storage: Storage | None = None,
+        grace: int = GRACE_SECONDS,
     ) -> None:
         self._server = server
         self._vigil = vigil
@@ -152,6 +156,7 @@ class GaneshaServer:
         self._memory = memory
         self._counts = counts
         self._patience = patience
+        self._grace = grace
         self.bus = ExportBus(server.bus_socket)
 
     def ensure_running(self) -> bool:
@@ -375,7 +380,7 @@ class GaneshaServer:
         configuration = GANESHA_TEMPLATE.format(
             port=NFS_PORT,
             recovery=IN_CEPH if self._storage else IN_FOLDER.format(self._server.recovery),
-            grace=GRACE_SECONDS,
+            grace=self._grace,
             server_id=self._server.id,
             quiet=" ".join(f"{component} = FATAL;" for component in QUIET),
             connections=self._connections,

@@ -24,20 +24,32 @@ from abaca.drivers.linux.file_services.nfs.exports import (
     only_at,
     write_export,
 )
-from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
+from abaca.drivers.linux.file_services.nfs.ganesha import (
+    ANSWER_SECONDS,
+    GRACE_SECONDS,
+    GRACE_SECONDS_IN_CEPH,
+    GaneshaServer,
+)
 from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.option_values import number
 from abaca.drivers.linux.storage import Storage
-from abaca.errors import BackendError
+from abaca.errors import BackendError, Unavailable
 from abaca.plugin_options import Option
 from abaca.values import Finding
 
+LEAST_GRACE, MOST_GRACE = 15, 180  # longer than a lease; NFS-Ganesha takes no more
 OPTIONS = {
     "answer_seconds": Option(
         "Seconds that an NFS server may leave a call without an answer before it counts as "
         "hanging.",
         str(ANSWER_SECONDS),
+    ),
+    "grace_seconds": Option(
+        "Seconds in which clients reclaim opens and locks after the start of an NFS server, and "
+        f"wait with new ones until all have: {LEAST_GRACE} to {MOST_GRACE}. By default "
+        f"{GRACE_SECONDS}, with ceph_config {GRACE_SECONDS_IN_CEPH}: then about as long as a dead "
+        "host's servers are away, or longer."
     ),
     "memory_mib": Option(
         "Memory that each NFS server may take, in MiB, 128 or more, where the machine has control "
@@ -62,6 +74,7 @@ class NfsServices(FileServices):
     ) -> None:
         self.patience = number(options, "answer_seconds", 0.1)
         self._memory = int(number(options, "memory_mib", 128)) * 1024**2
+        self._grace = _grace_seconds(options, storage)
         self._connections = connections
         self._storage = storage
         self._vigil = Vigil()
@@ -70,6 +83,7 @@ class NfsServices(FileServices):
         return NfsService(
             *(server, self._vigil, self.patience, self._connections, self._memory, counts),
             storage=self._storage,
+            grace=self._grace,
         )
 
     def deaths(self, seconds: float) -> list[str]:
@@ -84,6 +98,17 @@ class NfsServices(FileServices):
     def path(self, address: str, ip_version: int, export: Export) -> str:
         literal = f"[{address}]" if ip_version == 6 else address
         return f"{literal}:/{_folder(export)}/{path_name(export.name, export.id)}"
+
+
+def _grace_seconds(options: Mapping[str, str], storage: Storage | None) -> int:
+    if not options["grace_seconds"]:
+        return GRACE_SECONDS if storage is None else GRACE_SECONDS_IN_CEPH
+    seconds = number(options, "grace_seconds", LEAST_GRACE)
+    if seconds > MOST_GRACE:
+        raise Unavailable(
+            f"option grace_seconds must be at most {MOST_GRACE}, not {options['grace_seconds']}"
+        )
+    return int(seconds)
 
 
 class NfsService(GaneshaServer, FileService):
