@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.session import begin, utcnow
+from abaca.db.tables import service_workers, worker_leases
 from abaca.db.tables import services as services_table
-from abaca.db.tables import worker_leases
 from abaca.domain.capacity import placement
 from abaca.domain.local_networks import forwarding, local_machines, local_networks
 from abaca.domain.rows import states
@@ -277,6 +277,29 @@ def test_who_is_fenced_speaks_for_a_back_end_only_while_nobody_else_can(install:
     assert speaks_after("host1") == "host2"
     stack.do(hosts.set_state, "host1", "up")
     assert speaks_after("host1") == "host1"
+
+
+def test_work_about_no_back_end_is_given_to_who_lives_and_is_not_fenced(install: Install) -> None:
+    stack = install()
+    assert stack.ask(services.any_worker) is None
+    for name in ("host1", "host2"):
+        stack.do(hosts.register, name)
+
+    def given() -> str | None:
+        stack.do(service_reports.report, sign("host2"), [])
+        stack.do(service_reports.report, sign("host1"), [])
+        return stack.ask(services.any_worker)
+
+    assert given() == "host1", "the last one that was heard"
+    stack.do(hosts.set_state, "host1", "fenced")
+    assert given() == "host2"
+    stack.do(services.end_heartbeats, "host2")
+    assert stack.ask(services.any_worker) == "host1", "better than none"
+    stack.do(hosts.set_state, "host1", "up")
+    assert given() == "host1"
+    silent = sa.update(service_workers).where(service_workers.c.worker_host == "host1")
+    stack.do(lambda conn: conn.execute(silent.values(expires_at=datetime(2000, 1, 1))))
+    assert stack.ask(services.any_worker) == "host2", "although that one leads"
 
 
 def test_states_of_hosts_are_moved_like_others(stack: Stack) -> None:

@@ -135,6 +135,8 @@ def test_a_host_that_is_gone_is_evacuated_and_its_work_goes_on(play: Play) -> No
     told = stack.do(moves.evacuate, "host1")
     assert told.staying == {server: moves.NO_ROOM} and not told.going
     assert stack.ask(hosts.get, "host1")["state"] == "fenced"
+    with pytest.raises(Conflict, match="is down"):  # nobody would end it
+        stack.do(services.ensure_shares, SERVICE)
     played_hosts.start("host2")
     told = stack.do(moves.evacuate, "host1", "again")
     assert told.going == {server: "host2"} and not told.staying
@@ -310,9 +312,18 @@ def test_what_is_asked_while_a_move_begins_or_ends_is_done_where_it_goes(play: P
     assert meanwhile(second, moves.arrived, server, "1", None) == {"host2"}
 
 
-def test_questions_to_a_host_that_is_gone_are_answered_by_another(play: Play) -> None:
+OTHER_IS = pytest.mark.parametrize("other_is", ["up", "draining"])
+"""It is given no servers while it drains, and does the rest."""
+
+
+@OTHER_IS
+def test_questions_to_a_host_that_is_gone_are_answered_by_another(
+    play: Play, other_is: str
+) -> None:
     played_hosts = play("host1", "host2")
     stack = played_hosts.stack
+    if other_is != "up":
+        stack.do(hosts.set_state, "host2", other_is)
     played_hosts.kill("host1")
     asked = queue.Work(
         name="share_server_clients",
@@ -359,7 +370,8 @@ def test_who_is_connected_is_asked_of_the_host_on_which_each_server_stands(play:
     assert wait_for(answers).keys() == set(servers)
 
 
-def test_a_host_that_is_gone_is_asked_nothing_more(play: Play) -> None:
+@OTHER_IS
+def test_a_host_that_is_gone_is_asked_nothing_more(play: Play, other_is: str) -> None:
     """And what it was to do for all of its back end, another does."""
     played_hosts = play("host1")
     stack = played_hosts.stack
@@ -367,7 +379,10 @@ def test_a_host_that_is_gone_is_asked_nothing_more(play: Play) -> None:
     played_hosts.kill("host1")
     stack.do(services.ensure_shares, SERVICE)  # its last heartbeat counts for a while
     played_hosts.start("host2")
-    stack.do(moves.evacuate, "host1")
+    if other_is != "up":
+        stack.do(hosts.set_state, "host2", other_is)
+    told = stack.do(moves.evacuate, "host1")
+    assert bool(told.going) == (other_is == "up")
     wait_for(lambda: not queue.unfinished(stack.engine), 40)
     assert stack.ask(services.led, "host2") == {SERVICE}
     assert stack.ask(services.any_worker) == "host2"

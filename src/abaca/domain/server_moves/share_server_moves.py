@@ -59,8 +59,8 @@ def evacuate(conn: Connection, host: str, reason: str | None = None) -> Moves:
     if view["state"] != "fenced":
         hosts.set_state(conn, host, "fenced", reason)
     hosts.end_lease(conn, host)
-    services.end_heartbeats(conn, host)
     _hand_over_rest(conn, host)
+    services.end_heartbeats(conn, host)
     return _send_away(conn, host, _take_over)
 
 
@@ -85,10 +85,11 @@ def drain(conn: Connection, host: str, reason: str | None = None) -> Moves:
 
 def _hand_over_rest(conn: Connection, host: str) -> None:
     """What is about no share server alone: who asked waits for no host that is gone, and what they
-    asked does not count for ever among the work of their project."""
+    asked does not count for ever among the work of their project. It is done by hosts that drain,
+    too."""
     served = sa.select(service_workers.c.service_host).where(service_workers.c.worker_host == host)
     for service_host in conn.scalars(served.order_by(service_workers.c.service_host)).all():
-        target = server_hosts.Room(conn, service_host).take(besides=host)
+        target = server_hosts.Room(conn, service_host).helper(besides=host)
         if target is not None:
             hand_over(conn, service_host, host, target)
             services.hand_over(conn, service_host, host, target)

@@ -112,18 +112,27 @@ def led(conn: Connection, worker_host: str) -> set[str]:
 
 def any_worker(conn: Connection, besides: str = "") -> str | None:
     """A worker host, besides that one, for work that is about no back end: one whose heartbeats
-    come, if any do."""
-    ready = sa.select(services).where(services.c.is_ready, services.c.worker_host != besides)
-    rows = conn.execute(ready.order_by(services.c.updated_at.desc())).all()
-    live = [row.worker_host for row in rows if is_up(row._mapping)]
-    return next(iter(live or [row.worker_host for row in rows]), None)
+    come and that is not fenced, if there is one."""
+    signs = ("worker_host", "is_ready", "expires_at", "created_at", "updated_at")
+    own = sa.select(*(services.c[name] for name in signs)).where(~services.c.is_shared)
+    of_several = sa.select(*(service_workers.c[name] for name in signs))
+    told = own.union_all(of_several).subquery()
+    is_fenced = sa.func.coalesce(hosts.c.state == "fenced", False)
+    query = (
+        sa.select(told)
+        .outerjoin(hosts, hosts.c.name == told.c.worker_host)
+        .where(told.c.is_ready, told.c.worker_host != besides)
+        .order_by(is_fenced, told.c.updated_at.desc())
+    )
+    rows = conn.execute(query).all()
+    live = (row.worker_host for row in rows if is_up(row._mapping))
+    return next(live, next((row.worker_host for row in rows), None))
 
 
 def end_heartbeats(conn: Connection, worker_host: str) -> None:
     """The host is gone: nothing more is asked of its worker."""
-    is_of_all = services.c.is_shared
-    for table, its in ((service_workers, sa.true()), (services, ~is_of_all)):
-        gone = sa.update(table).where(table.c.worker_host == worker_host, its)
+    for table in (service_workers, services):
+        gone = sa.update(table).where(table.c.worker_host == worker_host)
         conn.execute(gone.values(is_ready=False))
 
 

@@ -107,8 +107,8 @@ def elsewhere(conn: Connection, service_host: str, worker_host: str) -> set[str]
 
 
 class Room:
-    """The workers of a shared back end that may be given its servers: those that live and are
-    ready, on hosts that take shares, with how many servers and shares each has. Read once."""
+    """The workers of a shared back end that live and are ready, with how many servers and shares
+    each has; those on hosts that take shares may be given its servers. Read once."""
 
     def __init__(self, conn: Connection, service_host: str) -> None:
         query = (
@@ -133,6 +133,7 @@ class Room:
             for row in live
             if row.state is None or HOST.permits(row.state, Permit.TAKE_SHARES)
         }
+        self._unfenced = {row.worker_host for row in live if row.state != "fenced"}
 
     def take(self, besides: str = "", rather_not: Collection[str] = ()) -> str | None:
         """The one with the fewest servers, and then shares, which gets one more server; one of
@@ -143,6 +144,12 @@ class Room:
         taken = min(fitting.difference(rather_not) or fitting, key=self._load)
         self._number[taken] += 1
         return taken
+
+    def helper(self, besides: str) -> str | None:
+        """Who does what is about no server alone: one that takes servers if there is one, or one
+        that is draining, but none that is fenced; None: there is none besides that host."""
+        fitting = self._open - {besides} or self._unfenced - {besides}
+        return min(fitting, key=self._load, default=None)
 
     def has_others(self, worker_hosts: Collection[str]) -> bool:
         """Whether a server can be given to one that is not among these."""
