@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain, islice
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -161,8 +162,7 @@ class Campaign:
             client.types = types
             client.settle_in()
         began = time.monotonic()
-        kills = KILLS | (CEPH_KILLS if self.site.ceph else {})
-        killer = decisions(self.seed, "killer", kills, *self.measure.kill_pauses)
+        killer = self._killer()
         sequences = [
             decisions(self.seed, client.name, client.weights, *self.measure.pauses)
             for client in self.clients
@@ -179,6 +179,14 @@ class Campaign:
             self._wipe()
         self.report.seconds = time.monotonic() - began
         return self._ended()
+
+    def _killer(self) -> Iterator[Decision]:
+        """However short the campaign is, Ceph is killed where there is one."""
+        pauses = self.measure.kill_pauses
+        if not self.site.ceph:
+            return decisions(self.seed, "killer", KILLS, *pauses)
+        first = islice(decisions(self.seed, "first killer", CEPH_KILLS, *pauses), 1)
+        return chain(first, decisions(self.seed, "killer", KILLS | CEPH_KILLS, *pauses))
 
     def _make_types(self) -> dict[str, Types]:
         """Of shares on share servers, and of others, which may have mount point names."""

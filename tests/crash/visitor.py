@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Callable
 
 from abaca.admin.nfs_probe import Mount, NfsError
 
@@ -20,9 +21,17 @@ EXPIRED = "NFS4ERR_EXPIRED"
 
 def visit(location: str, text: str, is_kept: bool) -> str:
     """Read the file, if it must be there; write it, and read it back."""
+    if is_kept and (found := _again(lambda: _read(location))) != text:
+        return f"holds '{found}' instead of '{text}'"
+    # the next write ends what one of these has left undone: a file without its text
+    return _again(lambda: _write(location, text))
+
+
+def _again(visit: Callable[[], str]) -> str:
+    """What it returns, or an error's text."""
     for last in (False, False, True):
         try:
-            return _visit(location, text, is_kept)
+            return visit()
         except NfsError as error:
             # Storage that was killed stood still for longer than a lease, which this client, unlike
             # Linux, does not renew meanwhile.
@@ -31,10 +40,13 @@ def visit(location: str, text: str, is_kept: bool) -> str:
     raise AssertionError
 
 
-def _visit(location: str, text: str, is_kept: bool) -> str:
+def _read(location: str) -> str:
     with Mount(location) as share:
-        if is_kept and (found := share.read(FILE).decode()) != text:
-            return f"holds '{found}' instead of '{text}'"
+        return share.read(FILE).decode()
+
+
+def _write(location: str, text: str) -> str:
+    with Mount(location) as share:
         share.write(FILE, text.encode())
         read = share.read(FILE).decode()
         return "served" if read == text else f"read '{read}' instead of '{text}'"

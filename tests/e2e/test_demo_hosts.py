@@ -19,7 +19,7 @@ from tests.hosts_demo import HostsScene
 from tests.stack import initialise
 
 pytestmark = [
-    pytest.mark.sampled_file(8),
+    pytest.mark.sampled_file(4),
     pytest.mark.play,
     pytest.mark.root,
     pytest.mark.slow("a Ceph, two workers, and a client that waits for leases and grace periods"),

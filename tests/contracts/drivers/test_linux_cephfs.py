@@ -74,7 +74,7 @@ def ceph_site(ceph_driver: LinuxDriver) -> Iterator[Site]:
     site.clear()
 
 
-@pytest.mark.sampled(16)
+@pytest.mark.sampled(64)
 class TestLinuxOnCephFS(OnLinux):
     @pytest.fixture
     def driver(self, ceph_driver: LinuxDriver, ceph: Ceph) -> ShareDriver:
