@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from abaca.db.session import begin, utcnow
 from abaca.db.tables import hosts as host_rows
-from abaca.db.tables import worker_leases
+from abaca.db.tables import service_workers, worker_leases
 from abaca.domain.server_moves import failovers
 from abaca.domain.server_moves import share_server_moves as moves
 from abaca.domain.services import condition, hosts, services
@@ -293,6 +293,48 @@ def test_one_host_decides_and_the_next_finds_it_done(two: tuple[Hosts, str]) -> 
     other.join(30)
     assert told == [None]
     assert settled(played, server) == "host2" and row(played.stack, server).generation == 1
+
+
+def also_serves(played: Hosts, name: str) -> None:
+    """A host as host1, whose worker lives, by its rows."""
+    stack = played.stack
+    like = sa.select(service_workers).where(service_workers.c.worker_host == "host1")
+    told = dict(stack.ask(lambda conn: conn.execute(like).one())._mapping)
+    stack.do(hosts.register, name)
+    new = sa.insert(service_workers).values({**told, "worker_host": name})
+    stack.do(lambda conn: conn.execute(new))
+    until = utcnow().replace(year=2100)
+    lease = sa.insert(worker_leases).values(host=name, machine=name, token=1, expires_at=until)
+    stack.do(lambda conn: conn.execute(lease))
+
+
+def test_of_two_hosts_that_two_others_find_dead_at_once_one_is(two: tuple[Hosts, str]) -> None:
+    """Neither decision is about a host of the other's; still the second one waits for the first,
+    and finds its pause."""
+    played, server = two
+    other_server = server_of(played.stack, share_on(played.stack, "10.1.0.0/24"))
+    assert stands(played, other_server) == "host2"
+    also_serves(played, "host3")
+    also_serves(played, "host4")
+    played.kill("host2")
+    told: list[object] = []
+
+    def second() -> None:
+        try:
+            told.append(played.stack.do(failovers.fail_over, "host2", "host4", 3600.0))
+        except Conflict as conflict:
+            told.append(conflict.message)
+
+    with begin(played.stack.engine) as conn:
+        first = failovers.fail_over(conn, "host1", "host3", 3600.0)
+        assert first is not None and first.going.keys() == {server}
+        other = Thread(target=second)
+        other.start()
+        other.join(1)
+    other.join(30)
+    assert "Host host1 was taken for dead" in str(told)
+    assert played.stack.ask(hosts.get, "host2")["stored_state"] == "up"
+    assert row(played.stack, other_server).generation == 0
 
 
 def test_what_changed_since_the_last_look_is_looked_at_again(two: tuple[Hosts, str]) -> None:
