@@ -44,6 +44,7 @@ KILLS = {
 }
 CEPH_KILLS = {"mon": 5, "mgr": 4, "osd": 5, "mds": 6, "worker mds": 2, "mon mgr osd mds": 2}
 LONGEST_DOWN = 1.5
+LEAST_SECONDS, MOST_ROUNDS = 15.0, 4  # of a round; until something can be visited
 OF_CEPH = {
     name: value
     for name, value in SPECS.items()
@@ -167,8 +168,13 @@ class Campaign:
             decisions(self.seed, client.name, client.weights, *self.measure.pauses)
             for client in self.clients
         ]
-        while not self.report.violations and (left := seconds - (time.monotonic() - began)) > 0:
-            self._round(sequences, killer, min(left, self.measure.round_seconds))
+        while not self.report.violations:
+            left = seconds - (time.monotonic() - began)
+            if left <= 0 and not self._has_nothing_to_visit():
+                break
+            self._round(
+                sequences, killer, min(max(left, LEAST_SECONDS), self.measure.round_seconds)
+            )
             self.report.rounds += 1
             self._settle()
             self._say(
@@ -179,6 +185,11 @@ class Campaign:
             self._wipe()
         self.report.seconds = time.monotonic() - began
         return self._ended()
+
+    def _has_nothing_to_visit(self) -> bool:
+        """A Ceph that is killed holds up what is asked for, so the first rounds may leave nothing
+        that clients could use."""
+        return bool(self.site.ceph) and not self.report.visits and self.report.rounds < MOST_ROUNDS
 
     def _killer(self) -> Iterator[Decision]:
         """However short the campaign is, Ceph is killed where there is one."""

@@ -23,16 +23,16 @@ SECONDS = 15.0 * sample.FACTOR
 pytestmark = [
     pytest.mark.sampled_file(8),
     pytest.mark.slow("half a minute of random kills on each back end"),
-    pytest.mark.timeout(600 + 5 * SECONDS),
+    pytest.mark.timeout(600 + 4 * SECONDS),
 ]
 
 
-def run(form: str, seconds: float = SECONDS) -> Report:
+def run(form: str) -> Report:
     if find_postgresql() is None:
         pytest.skip("PostgreSQL is missing (Debian: postgresql)")
     seed = sample.number(f"campaign {form}")
     with site(form, seed) as made:
-        report = Campaign(made, seed).run(seconds)
+        report = Campaign(made, seed).run(SECONDS)
         print(report)
         assert not report.violations, made.said()
     return report
@@ -55,7 +55,7 @@ def test_nothing_is_lost_or_left_on_real_file_servers() -> None:
 def test_nothing_is_lost_or_left_on_cephfs_whatever_of_ceph_is_killed() -> None:
     if reason := unavailable_reason() or ceph_cluster.unavailable_reason():
         pytest.skip(reason)
-    report = run("ceph", 4 * SECONDS)  # a killed Ceph holds up all that is asked for
+    report = run("ceph")
     assert report.kills.keys() & CEPH_KILLS.keys() and report.accepted and report.visits
 
 
