@@ -47,22 +47,32 @@ def overrides(host: str) -> dict[str, object]:
 
 
 def worker(
-    state_dir: Path, url: str, host: str, environment: Mapping[str, str], **more: object
+    state_dir: Path,
+    url: str,
+    host: str,
+    environment: Mapping[str, str],
+    backend: Mapping[str, str] | None = None,
+    **more: object,
 ) -> WorkerProcess:
     own = state_dir / host
     own.mkdir(exist_ok=True)
     (own / "key").write_bytes((state_dir / "key").read_bytes())
     (own / "key").chmod(0o600)
     settings = overrides(host) | more
-    return WorkerProcess(own, url, options(state_dir, host), environment, **settings)
+    return WorkerProcess(
+        own, url, options(state_dir, host, **(backend or {})), environment, **settings
+    )
 
 
 class Hosts:
     """Played by processes on one database. `stack`: to ask and to be asked, without a worker of its
-    own. `more`: other options of the workers."""
+    own. `backend`, `more`: other options of their back ends, and of the workers."""
 
-    def __init__(self, state_dir: Path, url: str, **more: object) -> None:
-        self.state_dir, self.url, self._more = state_dir, url, more
+    def __init__(
+        self, state_dir: Path, url: str, backend: Mapping[str, str] | None = None, **more: object
+    ) -> None:
+        self.state_dir, self.url = state_dir, url
+        self._backend, self._more = backend, more
         (state_dir / "worker").mkdir(parents=True)
         conf = make_conf(state_dir, url, options(state_dir, "host0"), **overrides("host0"))
         self.stack = Stack(conf)
@@ -71,7 +81,9 @@ class Hosts:
 
     def start(self, *names: str) -> None:
         for name in names:
-            self.workers[name] = worker(self.state_dir, self.url, name, {}, **self._more)
+            self.workers[name] = worker(
+                self.state_dir, self.url, name, {}, self._backend, **self._more
+            )
         for name in names:
             self.stack.wait(lambda conn, name=name: name in live(conn), 60)  # type: ignore[misc]
 

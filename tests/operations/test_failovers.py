@@ -22,6 +22,7 @@ from abaca.domain.services import condition, hosts, services
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.errors import Conflict
 from abaca.reconcile.dead_hosts import ALONE, LOOKS
+from abaca.reconcile.passes import LEAST_REST
 from tests.databases import Initialise
 from tests.operations.scene import server_of
 from tests.operations.shared_hosts import SERVICE, Hosts, live
@@ -43,8 +44,8 @@ def play(template_database: Callable[[Initialise], str], tmp_path: Path) -> Iter
     """`play("host1", "host2")`: their workers, which are told to look at each other."""
     made: list[Hosts] = []
 
-    def start(*names: str, **more: object) -> Hosts:
-        settings = {
+    def start(*names: str, **more: Any) -> Hosts:
+        settings: dict[str, Any] = {
             "failover.enabled": True,
             "failover.delay_seconds": DELAY,
             "failover.pause_seconds": 0.0,
@@ -60,7 +61,7 @@ def play(template_database: Callable[[Initialise], str], tmp_path: Path) -> Iter
         each.close()
 
 
-def on_host1(play: Play, *others: str, **more: object) -> tuple[Hosts, str, str]:
+def on_host1(play: Play, *others: str, **more: Any) -> tuple[Hosts, str, str]:
     """Workers, a share and its server, which stands on host1, and has been looked at."""
     played = play("host1", **more)
     share = share_on(played.stack)
@@ -200,24 +201,46 @@ def test_a_host_without_share_servers_is_nobodys_loss(play: Play) -> None:
     assert refusal(played, "host2") is None
 
 
+def test_looks_that_last_long_find_it_dead(play: Play) -> None:
+    """Each lasts longer than the delay and the pause between two."""
+    played, _, server = on_host1(play, "host2", backend={"delay_answering_ms": "2000"})
+    dies(played, "host1")
+    wait_for(lambda: row(played.stack, server).generation == 1, 60)
+    assert settled(played, server) == "host2"
+
+
 @pytest.mark.slow("looks at a host that is silent for seconds")
-@pytest.mark.parametrize("break_off", ["a late look", "a look that fails"])
+@pytest.mark.parametrize(
+    "break_off",
+    ["a late look", "a look that is held up", "a database that stalls", "a look that fails"],
+)
 def test_silence_counts_from_the_last_break_on(play: Play, break_off: str) -> None:
     """Who did not look does not know whether it answered meanwhile."""
-    delay = 6.0
-    played, _, server = on_host1(play, "host2", **{"failover.delay_seconds": delay})
+    delay, lasts = 6.0, 2.5
+    more: dict[str, Any] = {"failover.delay_seconds": delay}
+    if break_off == "a look that is held up":
+        more["backend"] = {"delay_answering_ms": str(int(lasts * 1000))}
+    played, _, server = on_host1(play, "host2", **more)
+    if break_off == "a database that stalls" and played.stack.engine.dialect.name == "sqlite":
+        pytest.skip("who reads waits for nobody on SQLite")
     dies(played, "host1")
     played.look("host2")
-    if break_off == "a late look":
-        played.workers["host2"].hold_up()
-        Event().wait(delay / LOOKS + delay + 1)
-        played.workers["host2"].go_on()
-        since = time.monotonic()
-    else:
+    too_long = delay / LOOKS + delay + 1
+    if break_off == "a database that stalls":
+        with begin(played.stack.engine) as conn:
+            conn.execute(sa.text("LOCK TABLE hosts IN ACCESS EXCLUSIVE MODE"))
+            Event().wait(too_long)
+    elif break_off == "a look that fails":
         plan = played.state_dir / "host2.faults"
         write_plan(plan, [Fault(method="answering", error="bug", times=1)])
         wait_for(plan.with_name(f"{plan.name}.counts").exists, 30)
-        since = time.monotonic()
+    else:
+        if break_off == "a look that is held up":
+            Event().wait(lasts / 2 + delay / LOOKS * LEAST_REST)  # its middle
+        played.workers["host2"].hold_up()
+        Event().wait(too_long)
+        played.workers["host2"].go_on()
+    since = time.monotonic()
     wait_for(lambda: row(played.stack, server).generation == 1, 60)
     assert time.monotonic() - since >= delay
 

@@ -470,7 +470,9 @@ class WalkOfHosts(Walk):
         url, state_dir = self._copy()
         place = f"{self.workflow}/{number}/{moment}/{error}"
         engine = create_engine(url)
-        at_ease = {"worker.watch_interval": 3600.0}  # what is told is not set right meanwhile
+        at_ease: dict[str, Any] = {
+            "worker.watch_interval": 3600.0
+        }  # what is told is not set right meanwhile
         failing = [
             worker(state_dir, url, name, {"ABACA_FAIL_AT": place}, **at_ease) for name in self.names
         ]

@@ -5,8 +5,10 @@ A lease that has ended is no more than a reason to look: shares are served witho
 host must answer nowhere, too, at each look for `delay_seconds`; and it counts only as far as this
 process has seen it answer while its worker lived. So a worker that has just started, as all do
 after an outage of the database, takes nobody for dead, nor does one whose questions were never
-answered. Times are measured by the monotonic clock, and what was found before a look that failed or
-came late is forgotten. Who finds all others dead, of two or more, is more likely alone itself.
+answered. Times are measured by the monotonic clock. A look may last as long as its answers take;
+what was found is forgotten when one fails, or when others were not watched for too long, because
+this process was held up, or its database. Who finds all others dead, of two or more, is more likely
+alone itself.
 
 Why a host whose worker does not live is left alone is told in the log, and with the host.
 """
@@ -17,6 +19,8 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -72,7 +76,7 @@ class DeadHosts:
         self._delay = delay_seconds
         self._pause = pause_seconds
         self._seen: dict[str, _Seen] = {}
-        self._looked_at = -math.inf
+        self._awake_at = -math.inf
 
     @property
     def interval(self) -> float:
@@ -80,14 +84,18 @@ class DeadHosts:
 
     def look(self) -> None:
         """At all others, once."""
-        began, before = time.monotonic(), self._looked_at
-        self._looked_at = -math.inf  # should this one fail
-        if began - before > self.interval + self._delay:
-            self._forget_silence()
-        with read(self._engine) as conn:
-            peers = failovers.peers(conn, self._runtime.worker_host)
-        answering, unasked = self._ask(peers)
-        self._looked_at, asked = began, time.monotonic()
+        with ExitStack() as broken_off:
+            broken_off.callback(self._forget_silence)
+            with read(self._engine) as conn:
+                peers = failovers.peers(conn, self._runtime.worker_host)
+            if self._was_held_up():
+                self._forget_silence()
+            began = time.monotonic()
+            found = self._ask(peers)
+            if found is None:
+                return
+            broken_off.pop_all()
+        (answering, unasked), asked = found, time.monotonic()
         dead = []
         for peer in peers:
             seen = self._seen.setdefault(peer.name, _Seen())
@@ -132,8 +140,9 @@ class DeadHosts:
             self._leave(peer, why or "it was never seen to answer here while its worker lived")
         return False
 
-    def _ask(self, peers: Collection[Peer]) -> tuple[set[Place], dict[str, str]]:
-        """Where others answer; of back ends that cannot tell, why. One call for each back end."""
+    def _ask(self, peers: Collection[Peer]) -> tuple[set[Place], dict[str, str]] | None:
+        """Where others answer; of back ends that cannot tell, why. One call for each back end, side
+        by side. None: this process was held up meanwhile."""
         answering: set[Place] = set()
         unasked: dict[str, str] = {}
         drivers = self._ready()
@@ -141,19 +150,33 @@ class DeadHosts:
         for peer in peers:
             for name, places in peer.places.items():
                 wanted.setdefault(name, []).extend(places)
-        for name, places in wanted.items():
-            if name not in drivers:
-                unasked[name] = f"back end {name} is not up here"
-                continue
+        calls: dict[str, Future[list[str]]] = {}
+        with ThreadPoolExecutor(max(len(wanted), 1), "dead hosts") as threads:
+            for name, places in wanted.items():
+                what = f"answering of {name}"
+                if name not in drivers:
+                    unasked[name] = f"back end {name} is not up here"
+                elif what in deadlines.hanging():
+                    unasked[name] = f"back end {name} has not answered an earlier question"
+                else:
+                    ask = partial(drivers[name].answering, places)
+                    calls[name] = threads.submit(deadlines.call, ask, what, self._runtime)
+            was_held_up = False
+            while wait(calls.values(), self.interval).not_done:
+                was_held_up |= self._was_held_up()
+        if was_held_up | self._was_held_up():
+            return None
+        for name, call in calls.items():
             try:
-                found = deadlines.call(
-                    partial(drivers[name].answering, places), f"answering of {name}", self._runtime
-                )
+                answering |= {(name, place) for place in call.result()}
             except BackendError as error:
                 unasked[name] = f"back end {name} cannot tell: {error.message}"
-            else:
-                answering |= {(name, place) for place in found}
         return answering, unasked
+
+    def _was_held_up(self) -> bool:
+        """Since this was asked last, for longer than this process may leave others unwatched."""
+        before, self._awake_at = self._awake_at, time.monotonic()
+        return self._awake_at - before > self.interval + self._delay
 
     def _fail_over(self, peer: Peer) -> None:
         if self._runtime.stopping.is_set():
