@@ -124,6 +124,14 @@ class TunnelEnd(Value):
     port: int
 
 
+class Answers(Value):
+    """Of places of other hosts. `at`: where they answer. `unasked`: of places that this host cannot
+    ask, why."""
+
+    at: list[str]
+    unasked: dict[str, str]
+
+
 class SecurityService(Value):
     """An LDAP, Kerberos or Active Directory domain that a share server joins. The password is in
     clear text: never store such a value, and keep the password out of details, messages and

@@ -161,17 +161,32 @@ def test_where_nobody_has_room_the_host_is_not_fenced(play: Play) -> None:
     assert row(played.stack, server).generation == 0
 
 
-def test_a_back_end_that_cannot_tell_finds_nobody_dead(play: Play) -> None:
+@pytest.mark.parametrize("which", [None, "host1"])
+def test_one_that_cannot_be_asked_is_not_found_dead(play: Play, which: str | None) -> None:
+    """Alone, or because its back end cannot ask anybody."""
     played, _, server = on_host1(play, "host2")
     plan = played.state_dir / "host2.faults"
-    write_plan(plan, [Fault(method="answering", error="Unavailable", message="no network")])
+    fault = Fault(method="answering", match=which, error="Unavailable", message="no network")
+    write_plan(plan, [fault])
     dies(played, "host1")
     wait_for(lambda: refusal(played), 60)
-    assert "cannot tell: no network" in refusal(played)
+    assert "no network" in refusal(played)
     assert row(played.stack, server).generation == 0
     write_plan(plan, [])
     wait_for(lambda: row(played.stack, server).generation == 1, 60)
     assert settled(played, server) == "host2"
+
+
+def test_one_that_cannot_be_asked_keeps_no_other_from_being_found_dead(play: Play) -> None:
+    played, _, server = on_host1(play, "host2", "host3")
+    played.workers["host3"].hold_up()  # it decides nothing, and its lease goes on
+    plan = played.state_dir / "host2.faults"
+    write_plan(plan, [Fault(method="answering", match="host3", error="Unavailable")])
+    dies(played, "host1")
+    wait_for(lambda: row(played.stack, server).generation == 1, 60)
+    played.workers["host3"].go_on()
+    assert settled(played, server) in ("host2", "host3")
+    assert "by host host2" in played.stack.ask(hosts.get, "host1")["state_reason"]
 
 
 def test_who_could_shut_nobody_out_takes_nobody_for_dead(play: Play) -> None:

@@ -64,7 +64,7 @@ def look(runtime: Runtime, tmp_path: Path) -> Look:
         found = dead_hosts._ask([peer])
         assert found is not None, "it was held up"
         answering, unasked = found
-        return {name for name, _ in answering}, dict(unasked)
+        return {name for name, _ in answering}, {name: why for (name, _), why in unasked.items()}
 
     return ask
 

@@ -38,6 +38,7 @@ from abaca.errors import Refused
 from abaca.plugin_options import Option
 from abaca.values import (
     AccessRule,
+    Answers,
     Backup,
     BackupProgress,
     Clients,
@@ -293,14 +294,15 @@ class ShareDriver(ABC):
         must be cheap. Without any the host is never taken for dead. Only if `is_shared`."""
         return []
 
-    def answering(self, places: Sequence[str]) -> list[str]:
-        """At which of these places, `reached_at` of another host, that host answers now.
+    def answering(self, places: Sequence[str]) -> Answers:
+        """At which of these places, `reached_at` of other hosts, those hosts answer now.
 
-        Ask for what its share servers need, such as its networks, not for its worker, without which
-        they serve. Returns within a few seconds. A host that answers at none where it did before is
-        taken for dead: when in doubt, raise Unavailable. Others may have put anything among the
-        places. Only if `is_shared`."""
-        return []
+        Ask for what their share servers need, such as their networks, not for their workers,
+        without which they serve. Returns within a few seconds. A host that answers at none where it
+        did before is taken for dead: when in doubt about a place, tell that it could not be asked,
+        and raise Unavailable when none could be. Others may have put anything among the places.
+        Only if `is_shared`."""
+        return Answers(at=[], unasked={})
 
     def manage_server(
         self, server_id: str, identifier: str, driver_options: Mapping[str, str]

@@ -31,6 +31,7 @@ from abaca.domain.server_moves import failovers
 from abaca.domain.server_moves.failovers import Peer
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, Conflict
+from abaca.values import Answers
 from abaca.workflow import deadlines
 from abaca.workflow.runtime import Runtime
 
@@ -119,14 +120,16 @@ class DeadHosts:
         peer: Peer,
         seen: _Seen,
         answering: set[Place],
-        unasked: Mapping[str, str],
+        unasked: Mapping[Place, str],
         look: tuple[float, float],
     ) -> bool:
         """Whether it has been so for long enough; if not, it is told what speaks against it.
         `look`: when this one began, and when answers were no longer waited for."""
         began, now = look
         seen.lost_at = began if seen.lost_at is None else seen.lost_at
-        known = {place for place in seen.answered if place[0] not in unasked}
+        doubtful = _places(peer) & unasked.keys()
+        back_ends = {name for name, _ in doubtful}
+        known = {place for place in seen.answered if place[0] not in back_ends}
         if known and not known & answering:
             if seen.silent_at is None:
                 seen.silent_at, seen.looks = began, 0
@@ -134,30 +137,34 @@ class DeadHosts:
             return seen.looks > LOOKS and now - seen.silent_at >= self._delay
         seen.silent_at = None
         if now - seen.lost_at >= self._delay:
-            why = "; ".join(unasked[name] for name in sorted(unasked.keys() & peer.places.keys()))
+            why = "; ".join(sorted({unasked[place] for place in doubtful}))
             if known:
                 why = f"it answers at {', '.join(sorted(at for _, at in known & answering))}"
             self._leave(peer, why or "it was never seen to answer here while its worker lived")
         return False
 
-    def _ask(self, peers: Collection[Peer]) -> tuple[set[Place], dict[str, str]] | None:
-        """Where others answer; of back ends that cannot tell, why. One call for each back end, side
+    def _ask(self, peers: Collection[Peer]) -> tuple[set[Place], dict[Place, str]] | None:
+        """Where others answer; of places that were not asked, why. One call for each back end, side
         by side. None: this process was held up meanwhile."""
         answering: set[Place] = set()
-        unasked: dict[str, str] = {}
+        unasked: dict[Place, str] = {}
         drivers = self._ready()
         wanted: dict[str, list[str]] = {}
         for peer in peers:
             for name, places in peer.places.items():
                 wanted.setdefault(name, []).extend(places)
-        calls: dict[str, Future[list[str]]] = {}
+
+        def leave(name: str, why: str) -> None:
+            unasked.update({(name, place): f"back end {name} {why}" for place in wanted[name]})
+
+        calls: dict[str, Future[Answers]] = {}
         with ThreadPoolExecutor(max(len(wanted), 1), "dead hosts") as threads:
             for name, places in wanted.items():
                 what = f"answering of {name}"
                 if name not in drivers:
-                    unasked[name] = f"back end {name} is not up here"
+                    leave(name, "is not up here")
                 elif what in deadlines.hanging():
-                    unasked[name] = f"back end {name} has not answered an earlier question"
+                    leave(name, "has not answered an earlier question")
                 else:
                     ask = partial(drivers[name].answering, places)
                     calls[name] = threads.submit(deadlines.call, ask, what, self._runtime)
@@ -168,9 +175,12 @@ class DeadHosts:
             return None
         for name, call in calls.items():
             try:
-                answering |= {(name, place) for place in call.result()}
+                found = call.result()
             except BackendError as error:
-                unasked[name] = f"back end {name} cannot tell: {error.message}"
+                leave(name, f"cannot tell: {error.message}")
+            else:
+                answering |= {(name, place) for place in found.at}
+                unasked |= {(name, place): why for place, why in found.unasked.items()}
         return answering, unasked
 
     def _was_held_up(self) -> bool:

@@ -30,16 +30,28 @@ def network(request: pytest.FixtureRequest) -> Iterator[Underlay]:
         made.close()
 
 
+def answering(storage_namespace: str, asked: list[str]) -> list[str]:
+    """Where all could be asked."""
+    found = signs_of_life.answering(storage_namespace, asked)
+    assert found.unasked == {}
+    return found.at
+
+
 def test_one_that_lives_answers_and_one_that_is_gone_does_not(network: Underlay) -> None:
     here, there = network.machine(1), network.machine(2)
     own, other, nobody = (network.address(number) for number in (1, 2, 3))
     asked = [f"storage {each}" for each in (own, other, nobody)]
-    assert signs_of_life.answering(here, asked) == [f"storage {other}"]
+    assert answering(here, asked) == [f"storage {other}"]
     ip("-n", there, "link", "set", "eth0", "down")
-    assert signs_of_life.answering(here, asked) == []
+    assert answering(here, asked) == []
     ip("-n", here, "link", "set", "eth0", "down")
-    with pytest.raises(BackendError, match="does not reach"):
-        signs_of_life.answering(here, asked)  # nothing is known of others
+    found = signs_of_life.answering(here, asked)
+    assert found.at == [] and found.unasked.keys() >= set(asked[1:]), "nothing is known of others"
+
+
+def test_without_the_network_of_the_storage_nobody_is_asked(network: Underlay) -> None:
+    with pytest.raises(BackendError, match="none is not there"):
+        signs_of_life.answering("none", [f"storage {network.address(2)}"])
 
 
 def test_tunnels_are_asked_from_where_the_worker_is(network: Underlay) -> None:
@@ -47,7 +59,7 @@ def test_tunnels_are_asked_from_where_the_worker_is(network: Underlay) -> None:
     network.machine(2)
 
     def ask(_: object) -> list[str]:
-        return signs_of_life.answering("none", [f"tunnel {other}"])
+        return answering("none", [f"tunnel {other}"])
 
     assert namespaces.inside(here, ask) == [f"tunnel {other}"]
 
@@ -63,7 +75,7 @@ def test_a_flood_of_answers_that_nobody_asked_for_hides_no_real_one(network: Und
     ):
         for _ in range(2000):
             sender.sendto(forged, (network.address(1), 0))
-        signs_of_life._send("storage", raw, other, mark)
+        signs_of_life._send(raw, other, mark)
         found: set[Address] = set()
         until = time.monotonic() + 2
         while not found and time.monotonic() < until:
@@ -97,17 +109,71 @@ def test_many_that_are_gone_keep_nobody_waiting(network: Underlay) -> None:
     here, _ = network.machine(1), network.machine(2)
     asked = [f"storage {network.address(number)}" for number in range(2, 250)]
     began = time.monotonic()
-    assert signs_of_life.answering(here, asked) == asked[:1]
+    assert answering(here, asked) == asked[:1]
     assert time.monotonic() - began < 2 * signs_of_life.LISTEN_SECONDS
 
 
-def test_of_whom_this_host_cannot_ask_nothing_is_known(network: Underlay) -> None:
-    """A route, or a packet filter, of its own forbids it."""
-    here, other = network.machine(1), network.address(2)
-    network.machine(2)
-    ip("-n", here, "route", "add", "prohibit", other)
-    with pytest.raises(BackendError, match=f"does not reach {other} .*: Permission denied"):
-        signs_of_life.answering(here, [f"storage {other}"])
+def test_both_networks_are_asked_at_once(network: Underlay) -> None:
+    here = network.machine(1)
+    asked = [f"{kind} {network.address(2)}" for kind in ("storage", "tunnel")]
+    began = time.monotonic()
+    assert namespaces.inside(here, lambda _: answering(here, asked)) == []
+    assert time.monotonic() - began < 1.8 * signs_of_life.LISTEN_SECONDS
+
+
+def test_an_answer_that_came_while_this_host_was_busy_counts(
+    network: Underlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had no time to listen."""
+    monkeypatch.setattr(signs_of_life, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(signs_of_life, "LISTEN_SECONDS", 0)
+    here, _ = network.machine(1), network.machine(2)
+    asked = [f"storage {network.address(2)}"]
+    assert answering(here, asked) == asked
+
+
+@pytest.mark.parametrize("kind", ["prohibit", "unreachable", "blackhole"])
+def test_of_whom_this_host_cannot_ask_nothing_is_known(network: Underlay, kind: str) -> None:
+    """A route, or a packet filter, of its own forbids it. Others are asked all the same."""
+    here = network.machine(1)
+    for number in (2, 3):
+        network.machine(number)
+    ip("-n", here, "route", "add", kind, network.address(3))
+    asked = [f"storage {network.address(number)}" for number in (3, 2, 4)]
+    found = signs_of_life.answering(here, asked)
+    assert found.at == [asked[1]] and found.unasked.keys() == {asked[0]}
+    assert f"does not reach {network.address(3)} (storage network): " in found.unasked[asked[0]]
+
+
+def test_a_network_that_nobody_has_a_way_to_keeps_no_other_host_from_being_asked() -> None:
+    """Of another family, too."""
+    underlay = Underlay("10.99.77.{}/24")
+    try:
+        here, _ = underlay.machine(1), underlay.machine(2)
+        asked = ["storage 203.0.113.1", "storage 2001:db8::1", "storage 10.99.77.2"]
+        found = signs_of_life.answering(here, asked)
+    finally:
+        underlay.close()
+    assert found.at == asked[2:] and found.unasked.keys() == set(asked[:2])
+
+
+def test_what_is_too_much_is_not_asked_and_not_taken_for_silent(network: Underlay) -> None:
+    here, _ = network.machine(1), network.machine(2)
+    asked = [f"storage {network.address(2)}"] * signs_of_life.MOST_ASKED
+    more = f"storage {network.address(3)}"
+    found = signs_of_life.answering(here, [*asked, more])
+    assert found.at == asked[:1] and found.unasked.keys() == {more}
+
+
+def test_one_address_in_two_spellings_answers_as_both() -> None:
+    """Whoever writes another's address in another way would else make it silent."""
+    underlay = Underlay("fd99:77::{}/64")
+    try:
+        here, _ = underlay.machine(1), underlay.machine(2)
+        asked = ["storage fd99:77::2", "storage FD99:77:0::2"]
+        assert answering(here, asked) == asked
+    finally:
+        underlay.close()
 
 
 def test_a_host_tells_where_it_is_reached(network: Underlay) -> None:
@@ -137,10 +203,8 @@ def test_what_is_no_address_of_a_machine_is_not_asked(place: str) -> None:
     underlay = Underlay("10.99.77.{}/24")
     try:
         here, _ = underlay.machine(1), underlay.machine(2)
-        assert signs_of_life.answering(here, [place]) == []
-        assert signs_of_life.answering(here, [place, "storage 10.99.77.2"]) == [
-            "storage 10.99.77.2"
-        ]
+        assert answering(here, [place]) == []
+        assert answering(here, [place, "storage 10.99.77.2"]) == ["storage 10.99.77.2"]
     finally:
         underlay.close()
 

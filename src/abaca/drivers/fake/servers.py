@@ -16,8 +16,9 @@ from abaca.drivers.fake.security_services import security_services
 from abaca.drivers.fake.subjects import network_ids, server_id, update_ids
 from abaca.drivers.fake.world import Server, World, stored_share, stored_snapshot
 from abaca.drivers.interface import MOST_CLIENTS
-from abaca.errors import Refused, Unavailable
+from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import (
+    Answers,
     Clients,
     ManagedServer,
     NetworkInfo,
@@ -165,11 +166,18 @@ class FakeServers(FakeBackEnd):
     def reached_at(self) -> list[str]:
         return [self.options.stands_on] if self.options.stands_on else []
 
-    def answering(self, places: Sequence[str]) -> list[str]:
+    def answering(self, places: Sequence[str]) -> Answers:
         with self._call("answering"), self._store.change() as world:
             me = self.options.stands_on
             world.looks[me] = world.looks.get(me, 0) + 1
-            return [place for place in places if place not in world.dead_hosts]
+            at = [place for place in places if place not in world.dead_hosts]
+        unasked: dict[str, str] = {}
+        for place in places:
+            try:
+                self.faults.strike("answering", [place], "before")
+            except BackendError as error:
+                unasked[place] = error.message
+        return Answers(at=[place for place in at if place not in unasked], unasked=unasked)
 
     def _is_here(self, server: Server) -> bool:
         return server.stands_on == self.options.stands_on

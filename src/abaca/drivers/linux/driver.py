@@ -32,6 +32,7 @@ from abaca.drivers.linux.well_formed import refuse_malformed
 from abaca.errors import BackendError, Refused
 from abaca.values import (
     AccessRule,
+    Answers,
     Clients,
     ExportLocation,
     Finding,
@@ -238,9 +239,11 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
         storage = self.file_systems.storage
         return signs_of_life.places(storage.namespace, self._tunnel_end) if storage else []
 
-    def answering(self, places: Sequence[str]) -> list[str]:
+    def answering(self, places: Sequence[str]) -> Answers:
         storage = self.file_systems.storage
-        return signs_of_life.answering(storage.namespace, places) if storage else []
+        if storage is None:
+            return super().answering(places)
+        return signs_of_life.answering(storage.namespace, places)
 
     def check_update_share_server_network_allocations(
         self,

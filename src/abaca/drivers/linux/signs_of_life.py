@@ -15,7 +15,8 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
 from ipaddress import ip_address, ip_interface
@@ -25,8 +26,8 @@ from pyroute2 import IPRoute
 from abaca.addresses import Address
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.neighbour_frames import checksum
-from abaca.errors import BackendError, Unavailable
-from abaca.values import TunnelEnd
+from abaca.errors import BackendError
+from abaca.values import Answers, TunnelEnd
 
 STORAGE, TUNNEL = "storage", "tunnel"
 MOST_PLACES = 8
@@ -56,22 +57,28 @@ def places(storage_namespace: str, end: TunnelEnd | None) -> list[str]:
     return found[:MOST_PLACES]
 
 
-def answering(storage_namespace: str, asked: Sequence[str]) -> list[str]:
+def answering(storage_namespace: str, asked: Sequence[str]) -> Answers:
     """Which of these places, of other hosts, answer within `LISTEN_SECONDS`. What is no address of
-    another machine does not. Raises Unavailable when this host itself does not reach a network."""
-    wanted: dict[str, dict[Address, str]] = {STORAGE: {}, TUNNEL: {}}
+    another machine does not. Raises Unavailable when this host has no part in a network."""
+    storage: dict[str, Address] = {}
+    tunnels: dict[str, Address] = {}
     for place in asked[:MOST_ASKED]:
         network, _, text = place.partition(" ")
         with suppress(ValueError, KeyError):
-            wanted[network][ip_address(text)] = place
-    storage, tunnels = wanted[STORAGE], wanted[TUNNEL]
-    found: list[str] = []
-    if storage:
-        ask = partial(_answering, STORAGE, storage)
-        found += [storage[each] for each in namespaces.inside(storage_namespace, ask)]
-    if tunnels:
-        ask = partial(_answering, TUNNEL, tunnels)
-        found += [tunnels[each] for each in namespaces.here(ask)]
+            {STORAGE: storage, TUNNEL: tunnels}[network][place] = ip_address(text)
+    found = Answers(
+        at=[], unasked=dict.fromkeys(asked[MOST_ASKED:], f"there are more than {MOST_ASKED} places")
+    )
+    looks: list[Future[Answers]] = []
+    with ThreadPoolExecutor(2, "signs of life") as threads:
+        if storage:
+            ask = partial(_answering, STORAGE, storage)
+            looks.append(threads.submit(namespaces.inside, storage_namespace, ask))
+        if tunnels:
+            looks.append(threads.submit(namespaces.here, partial(_answering, TUNNEL, tunnels)))
+    for look in looks:
+        found.at.extend(look.result().at)
+        found.unasked.update(look.result().unasked)
     return found
 
 
@@ -83,10 +90,11 @@ def _own(links: IPRoute) -> set[str]:
     return {each for each in found if not ip_address(each).is_loopback}
 
 
-def _answering(network: str, asked: Collection[Address], links: IPRoute) -> set[Address]:
+def _answering(network: str, asked: Mapping[str, Address], links: IPRoute) -> Answers:
     own = {ip_address(each) for each in _own(links)}
-    left = {each for each in asked if each not in own and _is_of_a_machine(each)}
+    left = {each for each in asked.values() if each not in own and _is_of_a_machine(each)}
     found: set[Address] = set()
+    unasked: dict[Address, str] = {}
     mark = os.urandom(_MARK_BYTES)
     began = time.monotonic()
     with ExitStack() as opened:
@@ -96,13 +104,26 @@ def _answering(network: str, asked: Collection[Address], links: IPRoute) -> set[
         }
         for number in range(REQUESTS):
             for address in left - found:
-                _send(network, raws[address.version], address, mark)
+                try:
+                    _send(raws[address.version], address, mark)
+                except OSError as error:  # which says nothing of that host
+                    reason = f"this host does not reach {address} ({network} network)"
+                    unasked[address] = f"{reason}: {error.strerror}"
+                    left.remove(address)
             is_last = number == REQUESTS - 1
             until = began + (LISTEN_SECONDS if is_last else PAUSE_SECONDS * (number + 1))
-            while left - found and (rest := until - time.monotonic()) > 0:
+            while waiting := left - found:
+                rest = until - time.monotonic()
+                heard: set[Address] = set()
                 for version, raw in raws.items():
-                    found |= _heard(version, raw, mark, rest / len(raws)) & left
-    return found
+                    heard |= _heard(version, raw, mark, rest / len(raws)) & waiting
+                found |= heard
+                if rest <= 0 and not heard:  # nor anything that came while this host was busy
+                    break
+    return Answers(
+        at=[place for place, address in asked.items() if address in found],
+        unasked={place: unasked[each] for place, each in asked.items() if each in unasked},
+    )
 
 
 def _is_of_a_machine(address: Address) -> bool:
@@ -136,17 +157,11 @@ def _filter(mark: bytes) -> bytes:
     return b"".join(struct.pack("HBBI", *step) for step in steps)
 
 
-def _send(network: str, raw: socket.socket, address: Address, mark: bytes) -> None:
-    """Raises Unavailable when this host cannot, which says nothing of the other one."""
+def _send(raw: socket.socket, address: Address, mark: bytes) -> None:
     message = struct.pack("!BBHHH", _REQUEST[address.version], 0, 0, 0, 1) + mark
     if address.version == 4:  # of version 6 the kernel sums up
         message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
-    try:
-        raw.sendto(message, socket.MSG_DONTWAIT, (str(address), 0))
-    except OSError as error:
-        raise Unavailable(
-            f"this host does not reach {address} ({network} network): {error.strerror}"
-        ) from error
+    raw.sendto(message, socket.MSG_DONTWAIT, (str(address), 0))
 
 
 def _heard(version: int, raw: socket.socket, mark: bytes, seconds: float) -> set[Address]:
