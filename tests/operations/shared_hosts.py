@@ -79,10 +79,11 @@ class Hosts:
         self.stack.share_type()
         self.workers: dict[str, WorkerProcess] = {}
 
-    def start(self, *names: str) -> None:
+    def start(self, *names: str, **more: object) -> None:
+        """`more`: other options of these workers."""
         for name in names:
             self.workers[name] = worker(
-                self.state_dir, self.url, name, {}, self._backend, **self._more
+                self.state_dir, self.url, name, {}, self._backend, **self._more | more
             )
         for name in names:
             self.stack.wait(lambda conn, name=name: name in live(conn), 60)  # type: ignore[misc]

@@ -178,13 +178,12 @@ def test_one_that_cannot_be_asked_is_not_found_dead(play: Play, which: str | Non
 
 
 def test_one_that_cannot_be_asked_keeps_no_other_from_being_found_dead(play: Play) -> None:
-    played, _, server = on_host1(play, "host2", "host3")
-    played.workers["host3"].hold_up()  # it decides nothing, and its lease goes on
+    played, _, server = on_host1(play, "host2")
+    played.start("host3", **{"failover.enabled": False})
     plan = played.state_dir / "host2.faults"
     write_plan(plan, [Fault(method="answering", match="host3", error="Unavailable")])
     dies(played, "host1")
     wait_for(lambda: row(played.stack, server).generation == 1, 60)
-    played.workers["host3"].go_on()
     assert settled(played, server) in ("host2", "host3")
     assert "by host host2" in played.stack.ask(hosts.get, "host1")["state_reason"]
 
