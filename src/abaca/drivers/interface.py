@@ -295,13 +295,11 @@ class ShareDriver(ABC):
         return []
 
     def answering(self, places: Sequence[str]) -> Answers:
-        """At which of these places, `reached_at` of other hosts, those hosts answer now.
-
-        Ask for what their share servers need, such as their networks, not for their workers,
-        without which they serve. Returns within a few seconds. A host that answers at none where it
-        did before is taken for dead: when in doubt about a place, tell that it could not be asked,
-        and raise Unavailable when none could be. Others may have put anything among the places.
-        Only if `is_shared`."""
+        """At which of these places, `reached_at` of other hosts, those answer now, asked for what
+        their share servers need, such as networks. Returns within a few seconds. A host that
+        answers at none where it did before is taken for dead: of a place in doubt tell why it could
+        not be asked; Unavailable: none could. Others may have put anything among the places. Only
+        if `is_shared`."""
         return Answers(at=[], unasked={})
 
     def manage_server(
