@@ -33,9 +33,9 @@ STORAGE, TUNNEL = "storage", "tunnel"
 MOST_PLACES = 8
 MOST_ASKED = 512
 """Places come by the database: nobody asks more of them."""
-PAUSE_SECONDS = 0.4
-REQUESTS = 3
 LISTEN_SECONDS = 1.5
+_UNTIL = (0.4, 0.8, LISTEN_SECONDS)
+"""Seconds since the beginning until which answers are listened for after each request."""
 _MARK_BYTES = 16
 _LONGEST_ANSWER = 256
 _UNIVERSE = 0  # RT_SCOPE_UNIVERSE: an address not of the link or of this machine only
@@ -90,7 +90,12 @@ def _own(links: IPRoute) -> set[str]:
     return {each for each in found if not ip_address(each).is_loopback}
 
 
-def _answering(network: str, asked: Mapping[str, Address], links: IPRoute) -> Answers:
+def _answering(
+    network: str,
+    asked: Mapping[str, Address],
+    links: IPRoute,
+    listen_until: Sequence[float] = _UNTIL,
+) -> Answers:
     own = {ip_address(each) for each in _own(links)}
     left = {each for each in asked.values() if each not in own and _is_of_a_machine(each)}
     found: set[Address] = set()
@@ -102,7 +107,7 @@ def _answering(network: str, asked: Mapping[str, Address], links: IPRoute) -> An
             version: opened.enter_context(_raw(version, mark))
             for version in sorted({each.version for each in left})
         }
-        for number in range(REQUESTS):
+        for seconds in listen_until:
             for address in left - found:
                 try:
                     _send(raws[address.version], address, mark)
@@ -110,10 +115,8 @@ def _answering(network: str, asked: Mapping[str, Address], links: IPRoute) -> An
                     reason = f"this host does not reach {address} ({network} network)"
                     unasked[address] = f"{reason}: {error.strerror}"
                     left.remove(address)
-            is_last = number == REQUESTS - 1
-            until = began + (LISTEN_SECONDS if is_last else PAUSE_SECONDS * (number + 1))
             while waiting := left - found:
-                rest = until - time.monotonic()
+                rest = began + seconds - time.monotonic()
                 heard: set[Address] = set()
                 for version, raw in raws.items():
                     heard |= _heard(version, raw, mark, rest / len(raws)) & waiting
