@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import sqlalchemy as sa
@@ -184,13 +184,17 @@ def test_what_does_not_move_says_so(install: Install, play: Play) -> None:
     assert "does not live" in why
 
 
-def test_nothing_is_started_before_the_old_host_is_shut_out(play: Play) -> None:
+@pytest.mark.parametrize("error", ["Unavailable", "Refused"])
+def test_nothing_is_started_before_the_old_host_is_shut_out(
+    play: Play, error: Literal["Unavailable", "Refused"]
+) -> None:
+    """It is asked again and again: there is no third host."""
     played_hosts = play("host1")
     stack = played_hosts.stack
     server = server_of(stack, share_on(stack))
     played_hosts.kill("host1")
     plan = played_hosts.state_dir / "host2.faults"
-    write_plan(plan, [Fault(method="fence_server", error="Unavailable", message="no Ceph")])
+    write_plan(plan, [Fault(method="fence_server", error=error, message="no Ceph")])
     played_hosts.start("host2")
     stack.do(moves.evacuate, "host1")
     stack.wait(lambda _: row(stack, server).move_reason)
@@ -608,8 +612,8 @@ def test_a_failure_anywhere_on_leaving_is_told_and_set_right(
 def test_a_failure_anywhere_on_arrival_is_told_and_set_right(
     databases: Databases, tmp_path: Path
 ) -> None:
-    """Where the back end refuses to shut the old host out, nothing is tried again until a person
-    sends the server elsewhere."""
+    """A step that fails otherwise than by the driver is not tried again until a person sends the
+    server elsewhere."""
     names = ("host2", "host3")
     walked = prepared(tmp_path / "state", databases, "share_server_arrive", "evacuate", names)
     walked.is_over = _stands

@@ -12,7 +12,7 @@ import logging
 from abaca import log_context
 from abaca.domain.driver_views import driver_values, snapshot_values
 from abaca.domain.server_moves import share_server_moves
-from abaca.errors import BackendError, OutcomeUnknown, Unavailable
+from abaca.errors import BackendError, OutcomeUnknown, Refused, Unavailable
 from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow
 
@@ -25,9 +25,8 @@ def share_server_arrive(share_server_id: str, number: str) -> None:
         move = tx(share_server_moves.going_on, share_server_id, number)
         if move is None:
             return
-        driver = serving.current().driver(move.host)
         try:
-            effect(driver.fence_server, share_server_id)
+            effect(_fence_server, move.host, share_server_id)
         except (Unavailable, OutcomeUnknown) as error:
             reason = error.public_text(log_context.request_id())
             tx(share_server_moves.not_shut_out, share_server_id, number, reason)
@@ -43,3 +42,12 @@ def share_server_arrive(share_server_id: str, number: str) -> None:
                 _LOG.error("share server %s does not stand yet: %s", share_server_id, error.message)
                 told = error.public_text(log_context.request_id())
         tx(share_server_moves.arrived, share_server_id, number, told)
+
+
+def _fence_server(service_host: str, share_server_id: str) -> None:
+    """What is refused is asked again, too, until people have set right why: there may be no other
+    host that the server could be sent to."""
+    try:
+        serving.current().driver(service_host).fence_server(share_server_id)
+    except Refused as error:
+        raise Unavailable(error.message, error.details, is_public=error.is_public) from error
