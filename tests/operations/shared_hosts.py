@@ -11,10 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from abaca.db.session import begin
 from abaca.db.tables import service_workers, worker_leases
 from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.services import hosts
 from abaca.drivers.fake import FakeDriver
+from abaca.drivers.fake.files import locked
 from tests.stack import Stack, WorkerProcess, make_conf, wait_for
 
 SERVICE = "cluster@alpha"
@@ -94,6 +96,15 @@ class Hosts:
             self.workers.pop(name).kill()
         self.end_leases(*names)
 
+    def hold_up(self, name: str) -> None:
+        """Its worker gets no time until it may `go_on`, from a moment on in which it has neither
+        the fake's file nor, on SQLite, the database to itself: others would wait for it."""
+        worker = self.workers[name]
+        status = Path(f"/proc/{worker.pid}/stat")
+        with begin(self.stack.engine), locked(self._file):
+            worker.hold_up()
+            wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", 10)
+
     def end_leases(self, *names: str) -> None:
         ended = sa.update(worker_leases).where(worker_leases.c.host.in_(names))
         self.stack.do(lambda conn: conn.execute(ended.values(expires_at=datetime(2000, 1, 1))))
@@ -121,8 +132,11 @@ class Hosts:
         return self._fake().world()
 
     def _fake(self) -> FakeDriver:
-        file = str(self.state_dir / "worker" / "alpha.json")
-        return FakeDriver("alpha", {"state_file": file})
+        return FakeDriver("alpha", {"state_file": str(self._file)})
+
+    @property
+    def _file(self) -> Path:
+        return self.state_dir / "worker" / "alpha.json"
 
     def close(self) -> None:
         for worker in self.workers.values():

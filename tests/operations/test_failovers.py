@@ -251,7 +251,7 @@ def test_silence_counts_from_the_last_break_on(play: Play, break_off: str) -> No
     else:
         if break_off == "a look that is held up":
             Event().wait(lasts / 2 + delay / LOOKS * LEAST_REST)  # its middle
-        played.workers["host2"].hold_up()
+        played.hold_up("host2")
         Event().wait(too_long)
         played.workers["host2"].go_on()
     since = time.monotonic()
@@ -270,7 +270,7 @@ def test_a_worker_that_was_only_held_up_does_nothing_more(play: Play) -> None:
     """Its lease cannot be renewed after others have its servers."""
     played, _, server = on_host1(play, "host2")
     held_up = played.workers["host1"]
-    held_up.hold_up()
+    played.hold_up("host1")
     played.silence("host1")
     played.end_leases("host1")
     wait_for(lambda: row(played.stack, server).generation == 1, 60)
