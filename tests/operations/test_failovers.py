@@ -140,6 +140,17 @@ def test_who_finds_all_others_dead_takes_nobody_for_dead(play: Play) -> None:
     assert row(played.stack, server).generation == 0
 
 
+def test_who_does_not_hear_a_living_one_either_takes_nobody_for_dead(play: Play) -> None:
+    """It is cut off from where the others are, and not from the database."""
+    played, _, server = on_host1(play, "host2", "host3")
+    played.silence("host1", "host2", "host3")
+    played.kill("host1")
+    wait_for(lambda: refusal(played), 60)
+    assert "no other host answers here" in refusal(played)
+    played.look("host2", "host3")
+    assert row(played.stack, server).generation == 0
+
+
 def test_after_one_no_other_is_taken_for_dead_for_a_while(play: Play) -> None:
     played, _, server = on_host1(play, "host2", "host3", **{"failover.pause_seconds": 3600.0})
     elsewhere = sa.update(host_rows).where(host_rows.c.name == "host3")
@@ -329,6 +340,27 @@ def test_one_host_decides_and_the_next_finds_it_done(two: tuple[Hosts, str]) -> 
         assert other.is_alive(), "it waits"
     other.join(30)
     assert told == [None]
+    assert settled(played, server) == "host2" and row(played.stack, server).generation == 1
+
+
+def test_a_person_and_a_host_that_decide_at_once_do_not_wait_for_each_other(
+    two: tuple[Hosts, str],
+) -> None:
+    played, server = two
+    told: list[moves.Moves] = []
+
+    def by_hand() -> None:
+        told.append(played.stack.do(moves.evacuate, "host1", "burnt"))
+
+    with begin(played.stack.engine) as conn:
+        conn.execute(sa.select(host_rows).with_for_update()).all()
+        other = Thread(target=by_hand)
+        other.start()
+        other.join(0.5)
+        first = failovers.fail_over(conn, "host1", "host2", 0.0)
+        assert first is not None and first.going == {server: "host2"}
+    other.join(30)
+    assert told, "the person is not told of a deadlock"
     assert settled(played, server) == "host2" and row(played.stack, server).generation == 1
 
 

@@ -222,7 +222,9 @@ def leased(stack: Stack, name: str, token: int, *, seconds: int = 60) -> None:
 
 def test_without_the_lease_of_its_host_a_worker_reports_nothing(install: Install) -> None:
     stack = install()
-    stack.do(service_reports.report, sign("host1", lease_token=7), [])  # it has none
+    stack.do(service_reports.report, sign("host1"), [])  # there is none
+    with pytest.raises(Conflict, match="lease of worker host host1 is lost"):
+        stack.do(service_reports.report, sign("host1", lease_token=7), [])  # it was deleted
     leased(stack, "host1", 7)
     leased(stack, "host2", 1, seconds=-1)
     stack.do(service_reports.report, sign("host1", lease_token=7), [])

@@ -7,8 +7,8 @@ process has seen it answer while its worker lived. So a worker that has just sta
 after an outage of the database, takes nobody for dead, nor does one whose questions were never
 answered. Times are measured by the monotonic clock. A look may last as long as its answers take;
 what was found is forgotten when one fails, or when others were not watched for too long, because
-this process was held up, or its database. Who finds all others dead, of two or more, is more likely
-alone itself.
+this process was held up, or its database. Who hears of nobody, of two or more, is more likely alone itself: if
+no other worker lives, or one lives that answered before.
 
 Why a host whose worker does not live is left alone is told in the log, and with the host.
 """
@@ -107,13 +107,18 @@ class DeadHosts:
                     self._tell(peer, None)
             elif self._is_dead(peer, seen, answering, unasked, (began, asked)):
                 dead.append(peer)
-        others = [peer for peer in peers if not peer.is_fenced]
-        is_alone = len(others) > 1 and not answering and not any(peer.lives for peer in others)
         for peer in dead:
-            if is_alone:
+            if not answering and self._may_be_cut_off(peers):
                 self._leave(peer, ALONE)
             else:
                 self._fail_over(peer)
+
+    def _may_be_cut_off(self, peers: Collection[Peer]) -> bool:
+        """This host itself, if nobody answers it. A peer that never answered here, but lives, says
+        nothing about that."""
+        others = [peer for peer in peers if not peer.is_fenced]
+        living = [self._seen[peer.name] for peer in others if peer.lives]
+        return len(others) > 1 and (not living or any(seen.answered for seen in living))
 
     def _is_dead(
         self,

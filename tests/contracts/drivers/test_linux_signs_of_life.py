@@ -193,6 +193,8 @@ def test_a_host_tells_where_it_is_reached(network: Underlay) -> None:
         "storage 0.0.0.0",
         "storage 224.0.0.1",
         "storage fe80::1",
+        "storage fd00::1%eth0",
+        "storage fd00::1%\N{IDEOGRAPHIC FULL STOP}",  # of which a name's encoding is none
         "storage",
         "storage 10.99.77.2; reboot",
         "elsewhere 10.99.77.2",

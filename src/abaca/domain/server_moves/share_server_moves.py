@@ -49,7 +49,7 @@ class Moves(Value):
 def evacuate(conn: Connection, host: str, reason: str | None = None) -> Moves:
     """Fence a host that is gone, and have its share servers taken over by others. Conflict while
     its worker lives. May be repeated: for those that stayed."""
-    hosts.hold_lease(conn, host)
+    hosts.hold(conn, host)
     view = hosts.get(conn, host)
     if view["lives"]:
         raise Conflict(

@@ -108,16 +108,20 @@ def fenced(conn: Connection) -> set[str]:
 
 def require_lease(conn: Connection, name: str, token: int | None) -> None:
     """Who has the host's lease, by its token, keeps it until this transaction ends, and may renew
-    it meanwhile. Raises Conflict when it has ended or is another's; a host without one is
-    anybody's."""
+    it meanwhile. Raises Conflict when it has ended, is another's or was deleted with its host.
+    Without a token: there is none."""
     query = sa.select(worker_leases).where(worker_leases.c.host == name)
     lease = conn.execute(query.with_for_update(read=True, key_share=True)).one_or_none()
-    if lease is not None and (lease.token != token or lease.expires_at <= database_now(conn)):
+    if lease is None and token is None:
+        return
+    if lease is None or lease.token != token or lease.expires_at <= database_now(conn):
         raise Conflict(f"The lease of worker host {name} is lost.")
 
 
-def hold_lease(conn: Connection, name: str) -> None:
-    """No worker takes, renews or ends the host's lease until this transaction ends."""
+def hold(conn: Connection, name: str) -> None:
+    """Nobody decides about the host, and no worker takes, renews or ends its lease, until this
+    transaction ends."""
+    conn.execute(sa.select(hosts.c.id).where(hosts.c.name == name).with_for_update()).all()
     held = sa.select(worker_leases.c.host).where(worker_leases.c.host == name)
     conn.execute(held.with_for_update()).all()
 
@@ -132,6 +136,7 @@ def delete(conn: Connection, name: str) -> None:
     """Forget a host that is gone for good: it counts for no MTU, and machines that it had go. Its
     own back ends stay, down. Raises Missing; Conflict while its worker lives or share servers are
     on it."""
+    hold(conn, name)
     view = get(conn, name)
     if view["lives"]:
         raise Conflict(

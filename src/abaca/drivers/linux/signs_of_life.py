@@ -23,7 +23,7 @@ from ipaddress import ip_address, ip_interface
 
 from pyroute2 import IPRoute
 
-from abaca.addresses import Address
+from abaca.addresses import Address, plain_address
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.neighbour_frames import checksum
 from abaca.errors import BackendError
@@ -65,7 +65,7 @@ def answering(storage_namespace: str, asked: Sequence[str]) -> Answers:
     for place in asked[:MOST_ASKED]:
         network, _, text = place.partition(" ")
         with suppress(ValueError, KeyError):
-            {STORAGE: storage, TUNNEL: tunnels}[network][place] = ip_address(text)
+            {STORAGE: storage, TUNNEL: tunnels}[network][place] = plain_address(text)
     found = Answers(
         at=[], unasked=dict.fromkeys(asked[MOST_ASKED:], f"there are more than {MOST_ASKED} places")
     )
