@@ -64,7 +64,8 @@ tempest: system venv venv-openstack ## run manila-tempest-plugin with a real Key
 walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error; on Linux too (tests run a sample)
 	@ABACA_SAMPLE=all $(BIN)/pytest $(TOGETHER) tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py \
 	    tests/operations/test_walk_linux.py tests/operations/test_failures.py tests/operations/test_failures_linux.py \
-	    tests/operations/test_next_pool.py::test_killed_anywhere_it_ends_the_same
+	    tests/operations/test_next_pool.py::test_killed_anywhere_it_ends_the_same \
+	    tests/operations/test_share_server_moves.py
 
 .PHONY: crash
 crash: system venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux|ceph)

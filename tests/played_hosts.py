@@ -157,7 +157,8 @@ class PlayedHost:
     def lose_power(self) -> None:
         """All of its processes end at once, and nothing of it is on the underlay any more."""
         ip("-n", self.netns, "link", "set", "eth0", "down")
-        self.cut_off()
+        if self.worker is not None:
+            self.cut_off()
         for pid in inventory.leftovers(self.namespace, self.state_dir / "worker")["processes"]:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)

@@ -28,7 +28,7 @@ def require_parsed(words: list[str]) -> None:
     command.make_parser(context).parse_args(rest)
 
 
-@pytest.mark.parametrize("page", ["something-is-wrong.md", "back-up.md"])
+@pytest.mark.parametrize("page", ["something-is-wrong.md", "back-up.md", "several-hosts.md"])
 def test_every_command_of_the_page_exists(page: str) -> None:
     found = _LINE.findall((GUIDES / page).read_text())
     assert len(found) >= 4
