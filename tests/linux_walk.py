@@ -65,6 +65,20 @@ SCENES = (
     "share_group_snapshot_create",
     "share_group_clone",
 )
+SCENES_IN_CEPH = (
+    "share_create",
+    "snapshot_create",
+    "snapshot_delete",
+    "share_create_from_a_snapshot",
+    "access_apply",
+    "share_server_add_subnet",
+    "share_delete",
+    "share_extend",
+    "share_server_delete",
+    "share_shrink",
+    "share_server_remove_subnet",
+    "service_ensure_shares",
+)
 END_SECONDS = 5.0
 _PASSING = {"log", "recovery", "epoch", "secret"}
 """What of a server's folder is drawn at random, or tells how often its NFS server was started."""
@@ -126,7 +140,9 @@ class LinuxWorld:
         there["run folders"] = sorted(path.name for path in layout.run.glob("*") if path.is_dir())
         there["files"] = _files(layout.state)
         pools = [layout.state / "pool", *sorted(layout.state.glob("file-systems/*/pool"))]
-        there["limits"] = {str(pool.relative_to(layout.state)): _limits(pool) for pool in pools}
+        there["limits"] = {
+            str(pool.relative_to(layout.state)): _limits(pool) for pool in pools if pool.exists()
+        }
         return {f"machine: {what}": found for what, found in there.items()}
 
     def remove(self, state_dir: Path) -> None:

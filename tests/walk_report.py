@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-WHERE = ("SQLite", "PostgreSQL", "Linux")
+WHERE = ("SQLite", "PostgreSQL", "Linux", "CephFS")
 
 
 class Report:

@@ -31,7 +31,7 @@ from tests.crash.decisions import SIDES, Decision, decisions
 from tests.crash.keeper import Keeper
 from tests.crash.site import BACKEND, PLAIN_BACKEND, Site
 from tests.crash.tenant import EVERYBODY, SHARE_TYPE
-from tests.operations.scenarios import SPECS
+from tests.operations.scenarios import SPECS, SPECS_OF_CEPH
 from tests.operations.scenarios_groups import group_type_for
 from tests.service import wait_until
 
@@ -45,11 +45,6 @@ KILLS = {
 CEPH_KILLS = {"mon": 5, "mgr": 4, "osd": 5, "mds": 6, "worker mds": 2, "mon mgr osd mds": 2}
 LONGEST_DOWN = 1.5
 LEAST_SECONDS, MOST_ROUNDS = 15.0, 4  # of a round; until something can be visited
-OF_CEPH = {
-    name: value
-    for name, value in SPECS.items()
-    if name not in ("revert_to_snapshot_support", "mount_snapshot_support")
-}
 STAYS = {
     *(
         "availability_zones",
@@ -203,7 +198,7 @@ class Campaign:
         """Of shares on share servers, and of others, which may have mount point names."""
         stack = self.site.stack
         specs = {
-            SHARE_TYPE: OF_CEPH if self.site.ceph else SPECS,
+            SHARE_TYPE: SPECS_OF_CEPH if self.site.ceph else SPECS,
             PLAIN_TYPE: {
                 **SPECS,
                 HANDLES_SERVERS: "False",

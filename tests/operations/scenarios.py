@@ -8,7 +8,7 @@ needs none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -75,16 +75,21 @@ SPECS = dict.fromkeys(
     ),
     "True",
 )
+SPECS_OF_CEPH = {
+    name: value
+    for name, value in SPECS.items()
+    if name not in ("revert_to_snapshot_support", "mount_snapshot_support")
+}
 
 
 class Ground:
     """What scenes run on: a network with three subnets, of which share networks have two, and a
-    share type `snap` with a type for groups of such shares. A worker runs."""
+    share type `snap` of these `specs`, with a type for groups of such shares. A worker runs."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, specs: Mapping[str, str] = SPECS) -> None:
         self.stack = stack
         *self.pairs, self.another = stack.network(*CIDRS)
-        stack.share_type("snap", **SPECS)
+        stack.share_type("snap", **specs)
         stack.do(scenarios_groups.group_type_for, "snap")
         self._lone: dict[str, str] = {}
         self._let_go: dict[str, tuple[str, str]] = {}
