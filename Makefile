@@ -63,7 +63,8 @@ tempest: system venv venv-openstack ## run manila-tempest-plugin with a real Key
 .PHONY: walk
 walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error; on Linux too (tests run a sample)
 	@ABACA_SAMPLE=all $(BIN)/pytest $(TOGETHER) tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py \
-	    tests/operations/test_walk_linux.py tests/operations/test_walk_cephfs.py tests/operations/test_failures.py tests/operations/test_failures_linux.py \
+	    tests/operations/test_walk_linux.py tests/operations/test_walk_cephfs.py \
+	    tests/operations/test_failures.py tests/operations/test_failures_linux.py \
 	    tests/operations/test_next_pool.py::test_killed_anywhere_it_ends_the_same \
 	    tests/operations/test_share_server_moves.py
 
