@@ -58,6 +58,9 @@ T = TypeVar("T")
 ADMIN = Caller(user_id="admin", project_id="admin-project", roles=("admin",), is_admin=True)
 MEMBER = Caller(user_id="member", project_id="project", roles=("member",))
 
+OF_SERVERS = ((160, 198), (202, 250))
+"""First and last parts of the addresses that share servers get in a /24."""
+
 _pause = Event()
 
 
@@ -170,7 +173,7 @@ class Stack:
 
     def network(self, *cidrs: str, caller: Caller = MEMBER) -> list[tuple[str, str]]:
         """A local network with these subnets; (network id, subnet id) of each. In a /24, share
-        servers get the addresses from .100 to .189, so tests' machines may have others."""
+        servers get those of `OF_SERVERS`, so tests' machines may have others."""
         network = self.do(local_networks.create, caller, name="net")
         return [
             (
@@ -392,7 +395,7 @@ def _allocation_pools(cidr: str) -> list[tuple[str, str]] | None:
     if not cidr.endswith(".0/24"):
         return None
     start = ip_address(cidr.partition("/")[0])
-    return [(str(start + 100), str(start + 189))]
+    return [(str(start + first), str(start + last)) for first, last in OF_SERVERS]
 
 
 def wait_for(question: Callable[[], T], seconds: float = 20) -> T:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from abaca.db.session import begin, utcnow
+from abaca.db.session import allow_idleness, begin, utcnow
 from abaca.db.tables import hosts as host_rows
 from abaca.db.tables import service_workers, worker_leases
 from abaca.domain.server_moves import failovers
@@ -253,6 +253,7 @@ def test_silence_counts_from_the_last_break_on(play: Play, break_off: str) -> No
     too_long = delay / LOOKS + delay + 1
     if break_off == "a database that stalls":
         with begin(played.stack.engine) as conn:
+            allow_idleness(conn)
             conn.execute(sa.text("LOCK TABLE hosts IN ACCESS EXCLUSIVE MODE"))
             Event().wait(too_long)
     elif break_off == "a look that fails":

@@ -410,7 +410,7 @@ def test_one_denial_refuses_the_whole_with_its_reason_and_nothing_is_in_error(tw
         "hosts_check_result": {"host1@alpha": True, "host1@beta": True},
         "reasons": [],
         "addresses_needed": 2,
-        "addresses_free": 253,
+        "addresses_free": 88,
     }
     two.add_subnet(share_network, pairs[1])
     assert two.settled_network(share_network) == "active"
