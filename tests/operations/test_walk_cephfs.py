@@ -1,6 +1,6 @@
-"""The worker is killed at steps of workflows whose shares are in CephFS: the work ends as if nothing
-had happened, and when all is deleted, nothing is left of it in the database, on the machine or in
-Ceph.
+"""The worker is killed at steps of workflows whose shares are in CephFS: the work ends as if
+nothing had happened, and when all is deleted, nothing is left of it in the database, on the machine
+or in Ceph.
 
 A Ceph cannot be copied as the fake world and a btrfs image are, so all kills are of one
 installation, one after the other. One scene a run, and some of its places; all with `make walk`.

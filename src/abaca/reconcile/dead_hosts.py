@@ -7,8 +7,8 @@ process has seen it answer while its worker lived. So a worker that has just sta
 after an outage of the database, takes nobody for dead, nor does one whose questions were never
 answered. Times are measured by the monotonic clock. A look may last as long as its answers take;
 what was found is forgotten when one fails, or when others were not watched for too long, because
-this process was held up, or its database. Who hears of nobody, of two or more, is more likely alone itself: if
-no other worker lives, or one lives that answered before.
+this process was held up, or its database. Who hears of nobody, of two or more, is more likely
+alone itself: if no other worker lives, or one lives that answered before.
 
 Why a host whose worker does not live is left alone is told in the log, and with the host.
 """
