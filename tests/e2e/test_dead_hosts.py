@@ -13,10 +13,8 @@ from abaca.domain.services import hosts
 from tests.ceph_cluster import Ceph
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.databases import Databases
-from tests.e2e.test_moved_servers import LEASE, V4, Scene, assert_went_on, host_of
-from tests.e2e.test_several_hosts import share_on
+from tests.e2e.test_moved_servers import LEASE, assert_went_on, scene_on
 from tests.nfs4.writer import writing
-from tests.operations.scene import server_of
 from tests.played_hosts import Town, on_ceph, town
 from tests.service import wait_until
 from tests.stack import initialise
@@ -47,28 +45,23 @@ def two_hosts(tmp_path: Path, postgresql_databases: Databases, ceph: Ceph) -> It
 
 
 def test_a_client_goes_on_when_a_host_dies_and_nobody_is_there(two_hosts: Town) -> None:
-    stack = two_hosts.hosts[0].stack
-    (net,) = stack.network(V4)
-    share = share_on(two_hosts.hosts[0], stack.share_network(net))
-    server = server_of(stack, share)
-    (path,) = stack.paths(share)
-    scene = Scene(*host_of(two_hosts, server), server, path, net[0])
+    scene = scene_on(two_hosts)
     old, new = scene.old, scene.new
 
     def refusal() -> str:
-        return str(stack.ask(hosts.get, old.name)["failover_refusal"])
+        return str(new.stack.ask(hosts.get, old.name)["failover_refusal"])
 
     machine, other = scene.machine(new, "w1", 20), scene.machine(new, "w2", 21)
-    with writing(machine, path) as writer:
+    with writing(machine, scene.path) as writer:
         # its worker alone is dead: it answers, and is left alone
         old.cut_off()
         wait_until(lambda: "it answers at" in refusal(), refusal, 120)
-        assert "tunnel" in refusal() and old.file_server(server)
+        assert "tunnel" in refusal() and old.file_server(scene.server)
         before = writer.written
         wait_until(lambda: writer.has_gone_on(before), lambda: f"{writer.written}", 30)
         old.lose_power()
-        new.takes_over(server)
-        assert_went_on(writer, other, path)
-    view = stack.ask(hosts.get, old.name)
+        new.takes_over(scene.server)
+        assert_went_on(writer, other, scene.path)
+    view = new.stack.ask(hosts.get, old.name)
     assert view["state"] == "fenced"
     assert f"taken for dead by host {new.name}" in str(view["state_reason"])

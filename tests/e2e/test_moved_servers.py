@@ -82,14 +82,19 @@ class Scene:
         return host.machine(name, self.network, f"10.73.0.{number}/24")
 
 
-@pytest.fixture
-def scene(two_hosts: Town) -> Scene:
-    stack = two_hosts.hosts[0].stack
+def scene_on(made: Town) -> Scene:
+    """On a network of its own."""
+    stack = made.hosts[0].stack
     (net,) = stack.network(V4)
-    share = share_on(two_hosts.hosts[0], stack.share_network(net))
+    share = share_on(made.hosts[0], stack.share_network(net))
     server = server_of(stack, share)
     (path,) = stack.paths(share)
-    return Scene(*host_of(two_hosts, server), server, path, net[0])
+    return Scene(*host_of(made, server), server, path, net[0])
+
+
+@pytest.fixture
+def scene(two_hosts: Town) -> Scene:
+    return scene_on(two_hosts)
 
 
 def assert_went_on(writer: Writer, other: str, path: str) -> None:

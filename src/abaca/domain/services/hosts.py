@@ -108,8 +108,8 @@ def fenced(conn: Connection) -> set[str]:
 
 def require_lease(conn: Connection, name: str, token: int | None) -> None:
     """Who has the host's lease, by its token, keeps it until this transaction ends, and may renew
-    it meanwhile. Raises Conflict when it has ended, is another's or was deleted with its host.
-    Without a token: there is none."""
+    it meanwhile. Raises Conflict when it has ended, is another's or was deleted with its host; for
+    who has no token, when the host has a lease."""
     query = sa.select(worker_leases).where(worker_leases.c.host == name)
     lease = conn.execute(query.with_for_update(read=True, key_share=True)).one_or_none()
     if lease is None and token is None:
